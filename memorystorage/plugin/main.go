@@ -1,0 +1,3 @@
+package main
+import _ "clusterpedia.io/storage-api/storage"
+func main() {}

@@ -1,0 +1,3 @@
+module clusterpedia.io/storage-api
+
+go 1.26.0
