@@ -1,0 +1,8 @@
+// Package digest holds the fingerprint of the contract's source.
+//
+// Go's loader compares the exported declarations of the packages that host and
+// plugin share, but neither the bodies of their functions nor unexported types: a
+// plugin built against other sources may load and read memory wrongly. The
+// constant here changes with every byte of the packages object, query and
+// storage, and so makes the loader refuse.
+package digest
