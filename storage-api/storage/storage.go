@@ -72,8 +72,8 @@ type Storage interface {
 	// each was read; one that stays as it is during the call is never missed nor
 	// given twice, also over several pages that are joined by Page.Continue.
 	//
-	// The object, its JSON included, is valid only until yield returns. An error
-	// of yield ends the list and is returned as it is. While yield runs (it may
+	// The object, its JSON included, is valid only until yield returns, and yield
+	// does not change it. An error of yield ends the list and is returned as it is. While yield runs (it may
 	// wait for a slow client) a storage layer holds no lock that writers or other
 	// readers need, and no database cursor; to read ahead in bounded pages does
 	// it.
