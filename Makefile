@@ -1,0 +1,135 @@
+# Clusterpedia. `make help` lists what can be made.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Hosts and plugins must be built alike: Go refuses a plugin whose packages were
+# compiled in any other way. So there is one set of flags, and everything is built
+# in the workspace.
+export CGO_ENABLED := 1
+BUILD_FLAGS := -trimpath -pgo=off -buildvcs=false
+
+BIN     := $(CURDIR)/bin
+HOSTS   := apiserver binding-apiserver clustersynchro-manager
+PLUGINS := internalstorage memorystorage
+
+# The modules of the workspace, and those that stand outside of it, so that tests
+# and tools do not choose the versions of what is shipped.
+MODULES := storage-api memorystorage internalstorage clusterpedia/api clusterpedia
+OUTSIDE := hack/testbed clusterpedia/e2e
+
+VERSION    ?= $(shell git describe --tags --always --dirty --match 'v*' 2>/dev/null || echo v0.0.0-unset)
+COMMIT     ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+TREE_STATE ?= $(shell git diff --quiet HEAD 2>/dev/null && echo clean || echo dirty)
+# The date of the commit, not of the build: the same sources give the same files.
+BUILD_DATE ?= $(shell git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null || echo 1970-01-01T00:00:00Z)
+STAMP      := clusterpedia.io/clusterpedia/internal/process
+LDFLAGS    := -s -w -X $(STAMP).gitVersion=$(VERSION) -X $(STAMP).gitCommit=$(COMMIT) -X $(STAMP).gitTreeState=$(TREE_STATE) -X $(STAMP).buildDate=$(BUILD_DATE)
+
+TESTBED := GOWORK=off go run -C hack/testbed ./cmd/testbed
+
+##@ Build
+
+.PHONY: all
+all: build plugins ## Build the servers and the storage plugins.
+
+.PHONY: build
+build: $(addprefix build-,$(HOSTS)) ## Build the servers into bin/.
+
+.PHONY: $(addprefix build-,$(HOSTS))
+$(addprefix build-,$(HOSTS)): build-%:
+	go build $(BUILD_FLAGS) -ldflags '$(LDFLAGS)' -o $(BIN)/$* ./clusterpedia/cmd/$*
+
+.PHONY: plugins
+plugins: $(addprefix plugin-,$(PLUGINS)) ## Build the storage plugins into bin/plugins/.
+
+# A running server has the old file mapped, so it is replaced and never written
+# over.
+.PHONY: $(addprefix plugin-,$(PLUGINS))
+$(addprefix plugin-,$(PLUGINS)): plugin-%:
+	@mkdir -p $(BIN)/plugins
+	go build $(BUILD_FLAGS) -buildmode=plugin -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/plugins/.$*.so.new ./$*/plugin
+	@mv -f $(BIN)/plugins/.$*.so.new $(BIN)/plugins/$*.so
+
+##@ Run
+
+.PHONY: run
+run: all ## Run everything here, with a host and two member clusters (or KUBECONFIGS=a,b), until Ctrl-C.
+	@GOWORK=off go run -C hack/testbed ./cmd/run --bin $(BIN) --charts $(CURDIR)/charts/clusterpedia --kubeconfigs '$(KUBECONFIGS)'
+
+##@ Test
+
+.PHONY: test
+test: all test-unit test-storage test-e2e ## Run all tests: unit, conformance on real databases, end to end.
+
+UNIT := storage-api memorystorage clusterpedia/api clusterpedia
+
+.PHONY: test-unit
+test-unit: ## Run the unit tests.
+	@for m in $(UNIT); do echo "# $$m"; (cd $$m && go test -race ./...); done
+
+.PHONY: test-storage
+test-storage: ## Run the SQL storage layer's tests on SQLite, PostgreSQL, MariaDB and go-mysql-server.
+	@if [ -z "$${TEST_POSTGRES_DSN:-}" ] || [ -z "$${TEST_MYSQL_DSN:-}" ]; then hack/testbed/install-databases.sh; fi
+	$(TESTBED) databases --workdir $(CURDIR)/internalstorage -- go test -race ./...
+
+.PHONY: test-e2e
+test-e2e: ## Run the end-to-end tests on the built binaries.
+	cd hack/testbed && GOWORK=off go test ./...
+	cd clusterpedia/e2e && GOWORK=off go test -count=1 -timeout 30m -v ./...
+
+.PHONY: bench
+bench: ## Run the benchmarks of the storage layers.
+	cd memorystorage && go test -run '^$$' -bench . -benchmem ./...
+	cd internalstorage && go test -run '^$$' -bench . -benchmem ./...
+
+##@ Check
+
+.PHONY: verify
+verify: verify-boundaries verify-modules verify-digest verify-codegen ## Check that what is generated, and what is promised, is so.
+
+.PHONY: verify-boundaries
+verify-boundaries: ## Check which module may use which (design.md, section 2).
+	hack/verify-boundaries.sh
+
+.PHONY: verify-modules
+verify-modules: ## Check that go.mod and go.sum of every module are tidy, and go.work in step.
+	hack/verify-modules.sh
+
+.PHONY: verify-digest
+verify-digest: ## Check the digest of the storage contract.
+	cd storage-api && go test ./digest
+
+.PHONY: verify-codegen
+verify-codegen: ## Check the generated code and CRDs.
+	hack/verify-codegen.sh
+
+.PHONY: lint
+lint: ## Run the linters on every module.
+	hack/lint.sh $(MODULES) $(OUTSIDE)
+
+.PHONY: generate
+generate: update-digest update-codegen ## Generate whatever is generated.
+
+.PHONY: update-digest
+update-digest:
+	cd storage-api && go test ./digest -update
+
+.PHONY: update-codegen
+update-codegen:
+	hack/update-codegen.sh
+
+.PHONY: update-modules
+update-modules: ## Tidy every module and bring go.work in step.
+	hack/update-modules.sh
+
+##@ Help
+
+.PHONY: clean
+clean: ## Remove what was built, and stop and remove the test bed.
+	-$(TESTBED) stop --all --purge
+	rm -rf $(BIN) .testbed
+
+.PHONY: help
+help: ## Show this help.
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
