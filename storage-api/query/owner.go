@@ -25,10 +25,17 @@ func (s OwnerSet) owns(o *object.Object) bool {
 // generation just above the objects asked for. It goes through all objects once
 // for each generation; all must hold every stored object of the clusters asked
 // for, of any resource.
+//
+// An owner that is given by its UID need not be stored itself: what it owns may
+// be synced without it.
 func FindOwners(q *Query, all iter.Seq[*object.Object]) OwnerSet {
 	owners := OwnerSet{}
 	for o := range all {
-		if oneOf(q.Clusters, o.Cluster) && q.topOwner(o) {
+		switch {
+		case !oneOf(q.Clusters, o.Cluster):
+		case q.Owner.UID != "":
+			owners[ownerRef{o.Cluster, q.Owner.UID}] = struct{}{}
+		case q.namesOwner(o):
 			owners[ownerRef{o.Cluster, o.UID}] = struct{}{}
 		}
 	}
@@ -44,11 +51,8 @@ func FindOwners(q *Query, all iter.Seq[*object.Object]) OwnerSet {
 	return owners
 }
 
-func (q *Query) topOwner(o *object.Object) bool {
+func (q *Query) namesOwner(o *object.Object) bool {
 	w := q.Owner
-	if w.UID != "" {
-		return o.UID == w.UID
-	}
 	return o.Name == w.Name &&
 		(w.Resource == "" || o.Resource.Resource == w.Resource && o.Group == w.Group) &&
 		(o.Namespace == "" || oneOf(q.Namespaces, o.Namespace))

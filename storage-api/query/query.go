@@ -135,6 +135,7 @@ const AllElements = -1
 // described. Ownership goes through any owner reference and never leaves a
 // cluster. UID wins over Name.
 type Owner struct {
+	// UID of the owner, which need not be stored itself.
 	UID string
 	// Name selects owners by their name: all of Group and Resource if Resource is
 	// not empty, in Query.Namespaces if that is not empty, or cluster-scoped.

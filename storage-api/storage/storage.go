@@ -73,10 +73,10 @@ type Storage interface {
 	// given twice, also over several pages that are joined by Page.Continue.
 	//
 	// The object, its JSON included, is valid only until yield returns, and yield
-	// does not change it. An error of yield ends the list and is returned as it is. While yield runs (it may
-	// wait for a slow client) a storage layer holds no lock that writers or other
-	// readers need, and no database cursor; to read ahead in bounded pages does
-	// it.
+	// does not change it. An error of yield ends the list and is returned as it
+	// is. While yield runs (it may wait for a slow client) a storage layer holds no
+	// lock that writers or other readers need, and no database cursor; to read
+	// ahead in bounded pages does it.
 	//
 	// It returns a *query.InvalidQueryError for a query that is not valid
 	// (query.Validate, called first) or asks for what the storage layer cannot
