@@ -1,0 +1,85 @@
+package discovery
+
+import (
+	"net"
+	"net/http"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/endpoints/discovery"
+)
+
+// Handler serves the discovery documents of one cluster or of all.
+type Handler struct {
+	catalog    *Catalog
+	serializer runtime.NegotiatedSerializer
+	verbs      []string
+}
+
+// NewHandler returns a handler. All resources have the same verbs, those of the
+// storage layer.
+func NewHandler(catalog *Catalog, serializer runtime.NegotiatedSerializer, verbs []string) *Handler {
+	return &Handler{catalog: catalog, serializer: serializer, verbs: verbs}
+}
+
+// ServeHTTP answers the request for path, which is what follows the root of the
+// cluster: /api, /apis, /api/v1, /apis/GROUP or /apis/GROUP/VERSION. What is not
+// stored is a plain 404.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, req *http.Request, cluster, path string) {
+	parts := strings.Split(strings.Trim(path, "/"), "/")
+	if len(parts) == 1 && parts[0] == "api" {
+		discovery.NewLegacyRootAPIHandler(noAddresses{}, h.serializer, "/api").ServeHTTP(w, req)
+		return
+	}
+	view, ok := h.catalog.View(cluster)
+	if !ok {
+		NotFound(w)
+		return
+	}
+	switch {
+	case len(parts) == 1 && parts[0] == "apis":
+		root := discovery.NewRootAPIsHandler(noAddresses{}, h.serializer)
+		for _, group := range view.apiGroups() {
+			root.AddGroup(group)
+		}
+		root.ServeHTTP(w, req)
+	case len(parts) == 2 && parts[0] == "api":
+		h.serveVersion(w, req, view, schema.GroupVersion{Version: parts[1]})
+	case len(parts) == 2 && parts[0] == "apis":
+		group, ok := view.apiGroup(parts[1])
+		if !ok {
+			NotFound(w)
+			return
+		}
+		discovery.NewAPIGroupHandler(h.serializer, group).ServeHTTP(w, req)
+	case len(parts) == 3 && parts[0] == "apis" && parts[1] != "":
+		h.serveVersion(w, req, view, schema.GroupVersion{Group: parts[1], Version: parts[2]})
+	default:
+		NotFound(w)
+	}
+}
+
+func (h *Handler) serveVersion(w http.ResponseWriter, req *http.Request, view *View, gv schema.GroupVersion) {
+	resources := view.apiResources(gv, h.verbs, h.catalog.hostResources())
+	if len(resources) == 0 {
+		NotFound(w)
+		return
+	}
+	lister := discovery.APIResourceListerFunc(func() []metav1.APIResource { return resources })
+	discovery.NewAPIVersionHandler(h.serializer, gv, lister).ServeHTTP(w, req)
+}
+
+// NotFound answers as a Kubernetes API server does for a path it doesn't know.
+func NotFound(w http.ResponseWriter) {
+	http.Error(w, "404 page not found", http.StatusNotFound)
+}
+
+// noAddresses leaves serverAddressByClientCIDRs null: members are not to be
+// reached by the clients of this server.
+type noAddresses struct{}
+
+func (noAddresses) ServerAddressByClientCIDRs(net.IP) []metav1.ServerAddressByClientCIDR {
+	return nil
+}

@@ -1,0 +1,80 @@
+// Package table prints objects as kubectl does, with the cluster as their first
+// column. It serves the apiserver's answers to clients that ask for a Table.
+package table
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/kubernetes/pkg/printers"
+	printersinternal "k8s.io/kubernetes/pkg/printers/internalversion"
+
+	"clusterpedia.io/clusterpedia/internal/builtin"
+)
+
+// Printer knows the columns of the compiled-in kinds. It may be used
+// concurrently.
+type Printer struct {
+	scheme    *builtin.Scheme
+	generator *printers.HumanReadableGenerator
+}
+
+// NewPrinter returns a printer for the kinds of scheme.
+func NewPrinter(scheme *builtin.Scheme) *Printer {
+	return &Printer{scheme: scheme, generator: printers.NewTableGenerator().With(printersinternal.AddHandlers)}
+}
+
+// Columns are the columns of one kind.
+type Columns struct {
+	// Definitions begin with the cluster.
+	Definitions []metav1.TableColumnDefinition
+	generator   *printers.HumanReadableGenerator
+}
+
+var (
+	clusterColumn = metav1.TableColumnDefinition{Name: "Cluster", Type: "string", Description: "The Cluster of resource"}
+	nameColumn    = metav1.TableColumnDefinition{Name: "Name", Type: "string", Format: "name", Description: metav1.ObjectMeta{}.SwaggerDoc()["name"]}
+	createdColumn = metav1.TableColumnDefinition{Name: "Created At", Type: "date", Description: metav1.ObjectMeta{}.SwaggerDoc()["creationTimestamp"]}
+)
+
+// Columns returns the columns of a kind: those of kubectl if it is compiled in and
+// kubectl has any, else the name and the time of creation.
+func (p *Printer) Columns(kind schema.GroupKind) Columns {
+	internal := schema.GroupVersion{Group: kind.Group, Version: runtime.APIVersionInternal}
+	if list, err := p.scheme.Runtime().New(internal.WithKind(kind.Kind + "List")); err == nil {
+		if head, err := p.generator.GenerateTable(list, printers.GenerateOptions{Wide: true}); err == nil {
+			return Columns{Definitions: slices.Insert(head.ColumnDefinitions, 0, clusterColumn), generator: p.generator}
+		}
+	}
+	return Columns{Definitions: []metav1.TableColumnDefinition{clusterColumn, nameColumn, createdColumn}}
+}
+
+// Row prints one object. A compiled-in kind must have its internal type.
+func (c Columns) Row(cluster string, obj runtime.Object) (metav1.TableRow, error) {
+	if c.generator == nil {
+		accessor, err := meta.Accessor(obj)
+		if err != nil {
+			return metav1.TableRow{}, fmt.Errorf("read the metadata of a %T: %w", obj, err)
+		}
+		return metav1.TableRow{
+			Cells:  []any{cluster, accessor.GetName(), accessor.GetCreationTimestamp().UTC().Format(time.RFC3339)},
+			Object: runtime.RawExtension{Object: obj},
+		}, nil
+	}
+	body, err := c.generator.GenerateTable(obj, printers.GenerateOptions{Wide: true, NoHeaders: true})
+	if err != nil {
+		return metav1.TableRow{}, fmt.Errorf("print a %T: %w", obj, err)
+	}
+	if len(body.Rows) != 1 {
+		return metav1.TableRow{}, fmt.Errorf("print a %T: %d rows", obj, len(body.Rows))
+	}
+	row := body.Rows[0]
+	row.Cells = slices.Insert(row.Cells, 0, any(cluster))
+	row.Object.Object = obj
+	return row, nil
+}
