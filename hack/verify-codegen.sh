@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fails if the code and manifests generated from clusterpedia/api are not what
-# hack/update-codegen.sh makes of it. It generates into a copy: nothing here is
-# changed.
+# hack/update-codegen.sh makes of it, or if the custom resource definitions are not
+# what users rely on. It generates into a copy: nothing here is changed.
 
 set -o errexit -o nounset -o pipefail
 
@@ -26,3 +26,5 @@ if ((stale)); then
 	echo "generated files are out of date; run hack/update-codegen.sh" >&2
 	exit 1
 fi
+
+GOWORK=off go -C hack/tools test ./crd

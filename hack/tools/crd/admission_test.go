@@ -39,7 +39,7 @@ func TestAdmission(t *testing.T) {
 		"no resources":       {definition: clusters, object: "spec: {syncResources: []}"},
 		"null resources":     {definition: clusters, object: "spec: {syncResources: null}", refused: "spec.syncResources"},
 		"null data":          {definition: clusters, object: "spec: {caData: , tokenData: null, syncResources: []}", dropped: "caData"},
-		"unknown field":      {definition: clusters, object: "spec: {syncResources: [], colour: red}", dropped: "colour"},
+		"unknown field":      {definition: clusters, object: "spec: {syncResources: [], color: red}", dropped: "color"},
 		"data not in base64": {definition: clusters, object: "spec: {caData: '***', syncResources: []}", refused: "spec.caData"},
 		"group resources":    {definition: clusters, object: "spec: {syncResources: [{group: apps, resources: [deployments]}]}"},
 		"group without resources": {
