@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -117,4 +118,30 @@ func writeKey(dir, name string) (*ecdsa.PrivateKey, error) {
 
 func writePEM(dir, name, kind string, der []byte) error {
 	return os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600)
+}
+
+// Issue returns the paths of a certificate and a key for a server in front of which
+// this cluster stands, such as an aggregated API server, signed by the cluster's
+// authority. They are made once for each name.
+func (c *Cluster) Issue(name string, dnsNames ...string) (certificate, key string, err error) {
+	certificate, key = c.pki(name+".crt"), c.pki(name+".key")
+	if _, err := os.Stat(certificate); err == nil {
+		return certificate, key, nil
+	}
+	authority, err := tls.LoadX509KeyPair(c.pki("ca.crt"), c.pki("ca.key"))
+	if err != nil {
+		return "", "", err
+	}
+	ca, err := x509.ParseCertificate(authority.Certificate[0])
+	if err != nil {
+		return "", "", err
+	}
+	caKey, ok := authority.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok {
+		return "", "", fmt.Errorf("the authority's key is a %T", authority.PrivateKey)
+	}
+	return certificate, key, sign(c.pki(""), name, &x509.Certificate{
+		Subject: pkix.Name{CommonName: name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		DNSNames: dnsNames, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}, ca, caKey)
 }
