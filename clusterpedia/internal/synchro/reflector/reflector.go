@@ -1,0 +1,171 @@
+// Package reflector follows the objects of one resource of a member cluster: it
+// lists them in pages, watches from there, resumes when the watch ends, and lists
+// again when it cannot resume.
+//
+// It is where the synchro reads. It hands over raw JSON documents, one at a time,
+// to a Sink, and keeps none of them. While a Sink waits nothing is read from the
+// member.
+package reflector
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/klog/v2"
+
+	"clusterpedia.io/clusterpedia/internal/membercluster"
+	"clusterpedia.io/clusterpedia/internal/synchro/document"
+)
+
+// Sink takes what a Reflector reads. Its methods are called by one goroutine. Those
+// with a context may wait, and return an error only if the context has ended. A
+// document is valid until the method returns, and is not checked.
+type Sink interface {
+	// BeginList is called before the first object of a list. A list that fails is
+	// begun anew without EndList.
+	BeginList()
+	// Listed takes one object of the list.
+	Listed(ctx context.Context, head document.Head, doc []byte) error
+	// EndList is called when all objects that exist were given to Listed.
+	EndList(ctx context.Context) error
+	// Changed takes an object that was added or modified.
+	Changed(ctx context.Context, head document.Head, doc []byte) error
+	// Deleted takes an object that is gone.
+	Deleted(ctx context.Context, head document.Head) error
+	// Unreadable is told about an object without a readable head.
+	Unreadable(err error)
+	// Watching is called when a watch was established.
+	Watching()
+	// Failed is called when a list or a watch fails; it is tried again.
+	Failed(err error)
+}
+
+// Options are what a Reflector is made from.
+type Options struct {
+	Client *membercluster.Client
+	// Path is the resource's, over all namespaces, such as "/apis/apps/v1/deployments".
+	Path string
+	// PageSize is the number of objects in one page of a list.
+	PageSize int64
+	// Lists limits the number of lists that are read at the same time. Nil: no
+	// limit.
+	Lists *semaphore.Weighted
+	// Backoff is the wait after failures.
+	Backoff wait.Backoff
+	// Stall is how long the member may be silent in an answer other than a watch.
+	Stall  time.Duration
+	Sink   Sink
+	Logger klog.Logger
+}
+
+// DefaultBackoff is that of client-go.
+func DefaultBackoff() wait.Backoff {
+	return wait.Backoff{Duration: 800 * time.Millisecond, Factor: 2, Jitter: 1, Steps: 32, Cap: 30 * time.Second}
+}
+
+// DefaultStall is a little longer than what an API server takes before it gives up
+// on a request.
+const DefaultStall = 75 * time.Second
+
+// steady is how long a watch must have lasted for what failed before to be
+// forgotten.
+const steady = 10 * time.Second
+
+// Reflector follows one resource.
+type Reflector struct {
+	Options
+	relist  chan struct{}
+	backoff wait.Backoff
+}
+
+// New returns a reflector that does nothing yet.
+func New(o Options) *Reflector {
+	return &Reflector{Options: o, relist: make(chan struct{}, 1), backoff: o.Backoff}
+}
+
+// Relist asks for a list at once, in place of the watch that runs.
+func (r *Reflector) Relist() {
+	select {
+	case r.relist <- struct{}{}:
+	default:
+	}
+}
+
+var errRelist = errors.New("a list was asked for")
+
+// Run follows the resource until ctx ends.
+func (r *Reflector) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		version, err := r.list(ctx)
+		if err == nil {
+			err = r.follow(ctx, version)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, errRelist):
+		case expired(err):
+			r.Logger.V(2).Info("Cannot resume the watch, list again", "path", r.Path, "err", err)
+			r.pause(ctx, nil)
+		default:
+			r.Sink.Failed(err)
+			r.pause(ctx, err)
+		}
+	}
+}
+
+// follow watches from the version on, and resumes, until that is impossible. It
+// returns the reason.
+func (r *Reflector) follow(ctx context.Context, version string) error {
+	for {
+		start := time.Now()
+		var err error
+		version, err = r.watch(ctx, version)
+		if ctx.Err() != nil || errors.Is(err, errRelist) || expired(err) {
+			return err
+		}
+		if time.Since(start) > steady {
+			r.backoff = r.Backoff
+		}
+		for {
+			if err != nil {
+				r.Sink.Failed(err)
+			}
+			if err != nil || time.Since(start) < steady {
+				r.pause(ctx, err)
+			}
+			if err = r.checkVersion(ctx, version); err == nil {
+				break
+			}
+			if ctx.Err() != nil || expired(err) {
+				return err
+			}
+		}
+	}
+}
+
+// pause waits before the next attempt, at least for as long as the member wants.
+func (r *Reflector) pause(ctx context.Context, cause error) {
+	delay := r.backoff.Step()
+	if seconds, ok := apierrors.SuggestsClientDelay(cause); ok {
+		delay = max(delay, time.Duration(seconds)*time.Second)
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// expired reports whether only a list helps: the version is too old, or the member
+// has never had it.
+func expired(err error) bool {
+	return err != nil && (errors.Is(err, errBehind) || apierrors.IsResourceExpired(err) || apierrors.IsGone(err) ||
+		apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge))
+}

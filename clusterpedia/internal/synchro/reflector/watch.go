@@ -1,0 +1,116 @@
+package reflector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/url"
+	"strconv"
+	"time"
+
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"clusterpedia.io/clusterpedia/internal/membercluster"
+	"clusterpedia.io/clusterpedia/internal/synchro/document"
+	"clusterpedia.io/clusterpedia/internal/synchro/stream"
+)
+
+const (
+	// The member ends a watch after a time between minWatch and twice that.
+	minWatch = 5 * time.Minute
+	// watchGrace is how much longer it may take before the watch counts as lost.
+	watchGrace = 30 * time.Second
+)
+
+// watch follows the changes behind version until the watch ends, and returns the
+// version to go on from. The error is nil if the watch has just ended.
+func (r *Reflector) watch(ctx context.Context, version string) (string, error) {
+	duration := minWatch + rand.N(minWatch)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	lost := time.AfterFunc(duration+watchGrace, func() { cancel(errors.New("the member didn't end the watch in time")) })
+	defer lost.Stop()
+	query := url.Values{
+		"watch":               {"true"},
+		"allowWatchBookmarks": {"true"},
+		"timeoutSeconds":      {strconv.Itoa(int(duration.Seconds()))},
+	}
+	if version != "" {
+		query.Set("resourceVersion", version)
+	}
+	silent := time.AfterFunc(r.Stall, func() { cancel(fmt.Errorf("the member didn't answer within %s", r.Stall)) })
+	response, err := r.Client.Get(ctx, membercluster.Request{Path: r.Path, Query: query})
+	silent.Stop()
+	if err != nil {
+		return version, fmt.Errorf("watch %s: %w", r.Path, causeOf(ctx, err))
+	}
+	defer response.Body.Close() //nolint:errcheck // It was only read.
+	r.Sink.Watching()
+
+	ended := make(chan struct{})
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		select {
+		case <-r.relist:
+			cancel(errRelist)
+		case <-ended:
+		}
+	}()
+	version, err = r.events(ctx, stream.NewReader(response.Body), version)
+	close(ended)
+	<-stopped
+	if err = causeOf(ctx, err); err != nil && !errors.Is(err, errRelist) {
+		err = fmt.Errorf("watch %s: %w", r.Path, err)
+	}
+	return version, err
+}
+
+func (r *Reflector) events(ctx context.Context, events *stream.Reader, version string) (string, error) {
+	for {
+		event, err := events.Next()
+		switch {
+		case ctx.Err() != nil:
+			return version, ctx.Err()
+		case err != nil && cut(err):
+			return version, nil
+		case err != nil:
+			return version, err
+		}
+		if watch.EventType(event.Type) == watch.Error {
+			if err := membercluster.StatusError(event.Object); err != nil {
+				return version, err
+			}
+			return version, fmt.Errorf("the member reports an error that isn't a Status: %.200q", event.Object)
+		}
+		head, err := document.ReadHead(event.Object)
+		if err != nil {
+			r.Sink.Unreadable(err)
+			continue
+		}
+		switch watch.EventType(event.Type) {
+		case watch.Added, watch.Modified:
+			err = r.Sink.Changed(ctx, head, event.Object)
+		case watch.Deleted:
+			err = r.Sink.Deleted(ctx, head)
+		case watch.Bookmark:
+		default:
+			err = fmt.Errorf("unknown type of event %.50q", event.Type)
+		}
+		if err != nil {
+			return version, err
+		}
+		if head.ResourceVersion != "" {
+			version = head.ResourceVersion
+		}
+	}
+}
+
+// cut reports whether a stream ended as those of a member that goes away do. What
+// follows tells whether anything is wrong.
+func cut(err error) bool {
+	return utilnet.IsProbableEOF(err) || utilnet.IsHTTP2ConnectionLost(err) || utilnet.IsTimeout(err) || errors.Is(err, io.ErrUnexpectedEOF)
+}

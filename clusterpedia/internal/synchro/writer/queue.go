@@ -1,0 +1,271 @@
+package writer
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"clusterpedia.io/storage-api/storage"
+)
+
+// entryOverhead is what an entry takes beside its JSON, about, in bytes.
+const entryOverhead = 512
+
+// key is what changes are joined by: that of the object, or the event's.
+type key struct {
+	storage.Key
+	involved, event string
+}
+
+func keyOf(c storage.Change) key {
+	switch {
+	case c.Put != nil:
+		return key{Key: c.Put.Key}
+	case c.Delete != nil:
+		return key{Key: *c.Delete}
+	default:
+		return key{involved: c.Event.Involved, event: c.Event.UID}
+	}
+}
+
+type entry struct {
+	key    key
+	change Change
+	size   int
+	// number grows with the place in the queue.
+	number uint64
+}
+
+func sizeOf(c storage.Change) int {
+	switch {
+	case c.Put != nil:
+		return entryOverhead + len(c.Put.JSON)
+	case c.Event != nil:
+		return entryOverhead + len(c.Event.JSON)
+	default:
+		return entryOverhead
+	}
+}
+
+// queue holds the newest change of each object, in the order in which the objects
+// first came. Any number of goroutines may push, only one may take.
+type queue struct {
+	limits Limits
+	// ready wakes the taker.
+	ready chan struct{}
+
+	mu      sync.Mutex
+	entries []*entry
+	byKey   map[key]*entry
+	bytes   int
+	// next is the number of the next entry.
+	next uint64
+	// room is closed, and made anew, when entries leave the queue.
+	room chan struct{}
+	// taken are the entries between take and done; idle is closed at done.
+	taken []*entry
+	idle  chan struct{}
+	// barriers are in the order of their numbers.
+	barriers []barrier
+}
+
+type barrier struct {
+	// below is the number below which all entries must be gone.
+	below uint64
+	done  func()
+}
+
+func newQueue(limits Limits) *queue {
+	return &queue{
+		limits: limits,
+		ready:  make(chan struct{}, 1),
+		byKey:  map[key]*entry{},
+		room:   make(chan struct{}),
+	}
+}
+
+func (q *queue) push(ctx context.Context, c Change) error {
+	e := &entry{key: keyOf(c.Change), change: c, size: sizeOf(c.Change)}
+	for {
+		room := q.tryPush(e)
+		if room == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-room:
+		}
+	}
+}
+
+// tryPush adds the entry and returns nil, or returns a channel that is closed when
+// there may be room.
+func (q *queue) tryPush(e *entry) <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if old := q.byKey[e.key]; old != nil {
+		// A replacement takes no more room, but for what it grows.
+		q.bytes += e.size - old.size
+		old.change, old.size = e.change, e.size
+		return nil
+	}
+	n := len(q.entries)
+	if n > 0 && (n >= q.limits.QueueChanges || q.bytes+e.size > q.limits.QueueBytes) {
+		return q.room
+	}
+	e.number = q.next
+	q.next++
+	q.entries = append(q.entries, e)
+	q.byKey[e.key] = e
+	q.bytes += e.size
+	if n == 0 || q.full() {
+		q.wake()
+	}
+	return nil
+}
+
+func (q *queue) wake() {
+	select {
+	case q.ready <- struct{}{}:
+	default:
+	}
+}
+
+// full reports whether there is enough for a batch.
+func (q *queue) full() bool {
+	return len(q.entries) >= q.limits.BatchChanges || q.bytes >= q.limits.BatchBytes
+}
+
+// take removes a batch from the queue. It waits for the first entry, and then a
+// little for more. done must be called before the next take.
+func (q *queue) take(ctx context.Context) ([]*entry, error) {
+	var linger <-chan time.Time
+	for {
+		q.mu.Lock()
+		if q.full() {
+			defer q.mu.Unlock()
+			return q.pop(), nil
+		}
+		empty := len(q.entries) == 0
+		q.mu.Unlock()
+		if !empty && linger == nil {
+			linger = time.After(q.limits.Linger)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-q.ready:
+		case <-linger:
+			linger = nil
+			q.mu.Lock()
+			if len(q.entries) > 0 { // they may have been dropped
+				defer q.mu.Unlock()
+				return q.pop(), nil
+			}
+			q.mu.Unlock()
+		}
+	}
+}
+
+func (q *queue) pop() []*entry {
+	n, size := 0, 0
+	for n < len(q.entries) && n < q.limits.BatchChanges {
+		if next := q.entries[n].size; n > 0 && size+next > q.limits.BatchBytes {
+			break
+		}
+		size += q.entries[n].size
+		delete(q.byKey, q.entries[n].key)
+		n++
+	}
+	q.taken = slices.Clone(q.entries[:n])
+	q.idle = make(chan struct{})
+	q.entries = slices.Delete(q.entries, 0, n)
+	q.bytes -= size
+	q.madeRoom()
+	return q.taken
+}
+
+func (q *queue) madeRoom() {
+	close(q.room)
+	q.room = make(chan struct{})
+}
+
+// done says that the entries of the last take are dealt with.
+func (q *queue) done() {
+	q.mu.Lock()
+	q.taken = nil
+	close(q.idle)
+	q.idle = nil
+	reached := q.reached()
+	q.mu.Unlock()
+	for _, b := range reached {
+		b.done()
+	}
+}
+
+// reached removes the barriers that nothing stands before any more.
+func (q *queue) reached() []barrier {
+	first := q.next
+	switch {
+	case len(q.taken) > 0:
+		first = q.taken[0].number
+	case len(q.entries) > 0:
+		first = q.entries[0].number
+	}
+	n := 0
+	for n < len(q.barriers) && q.barriers[n].below <= first {
+		n++
+	}
+	reached := slices.Clone(q.barriers[:n])
+	q.barriers = slices.Delete(q.barriers, 0, n)
+	return reached
+}
+
+func (q *queue) barrier(done func()) {
+	q.mu.Lock()
+	q.barriers = append(q.barriers, barrier{below: q.next, done: done})
+	reached := q.reached()
+	q.mu.Unlock()
+	for _, b := range reached {
+		b.done()
+	}
+}
+
+func (q *queue) drop(ctx context.Context, resource storage.Resource) error {
+	q.mu.Lock()
+	q.entries = slices.DeleteFunc(q.entries, func(e *entry) bool {
+		if e.key.Resource != resource {
+			return false
+		}
+		delete(q.byKey, e.key)
+		q.bytes -= e.size
+		return true
+	})
+	q.madeRoom()
+	reached := q.reached()
+	idle := q.idle
+	if !slices.ContainsFunc(q.taken, func(e *entry) bool { return e.key.Resource == resource }) {
+		idle = nil
+	}
+	q.mu.Unlock()
+	for _, b := range reached {
+		b.done()
+	}
+	if idle == nil {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-idle:
+		return nil
+	}
+}
+
+func (q *queue) length() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.entries) + len(q.taken)
+}
