@@ -90,6 +90,8 @@ func check(w storage.Writer, change storage.Change) error {
 		return invalid("it is not of the writer's cluster " + w.Cluster)
 	case o.Version == "" || o.Resource.Resource == "" || o.Name == "" || o.Kind == "":
 		return invalid("version, resource, name and kind must not be empty")
+	case !utf8.ValidString(o.Key.String()):
+		return invalid("its key is not UTF-8")
 	case !utf8.Valid(o.JSON) || !json.Valid(o.JSON):
 		return invalid("its document is no valid JSON")
 	}
