@@ -1,0 +1,166 @@
+package preflight
+
+import (
+	"debug/elf"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestAgainstRuntime compares the verdicts on real files with what plugin.Open
+// does to them in a process of its own.
+func TestAgainstRuntime(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds plugins")
+	}
+	t.Parallel()
+	dir := build(t)
+	derive(t, dir)
+
+	cases := []struct {
+		name  string
+		host  string // "host" if empty
+		files []string
+		// reason is in the reason of the first report that refuses; empty if all
+		// files can be opened.
+		reason string
+		// careful marks what is refused although the runtime would take it.
+		careful bool
+	}{
+		{name: "fitting", files: []string{"first.so"}},
+		{name: "two fitting", files: []string{"first.so", "second.so"}},
+		{name: "stripped by the linker", files: []string{"first-stripped.so", "second.so"}},
+		{name: "another private dependency alone", files: []string{"second-lib.so"}},
+
+		{name: "without trimpath", files: []string{"first-notrim.so"}, reason: "it was built without -trimpath, the host with it"},
+		{name: "gcflags", files: []string{"first-gcflags.so"}, reason: "it was built with -gcflags=clusterpedia.io/...=-N -l, the host without it"},
+		{name: "another contract", files: []string{"first-contract.so"}, reason: "it was built against another storage-api source (host's "},
+		{name: "another export", files: []string{"first-api.so"}, reason: "it was built against another storage-api source (host's "},
+		{name: "linked with pluginpath", files: []string{"first-path.so"}, reason: "another -pluginpath"},
+
+		{name: "copy", files: []string{"first.so", "copy.so"}, reason: "plugin fixture.example/plugins/first is already loaded, from "},
+		{name: "same main package", files: []string{"first.so", "first-main.so"}, reason: "plugin fixture.example/plugins/first is already loaded, from "},
+		{name: "same main package, stripped", files: []string{"first.so", "second.so", "first-stripped.so"}, reason: "already loaded"},
+		{name: "conflicting dependency", files: []string{"first.so", "second-lib.so"}, reason: "built with different sources of fixture.example/deps"},
+		{name: "conflicting dependency reversed", files: []string{"second-lib.so", "first.so"}, reason: "built with different sources of fixture.example/deps"},
+
+		{name: "C library", files: []string{"foreign.so"}, reason: "it is no Go binary"},
+		{name: "c-shared", files: []string{"shared.so"}, reason: "it is a Go library of build mode c-shared, no plugin"},
+		{name: "executable", files: []string{"executable.so"}, reason: "it is an executable, no plugin"},
+		{name: "text", files: []string{"text.so"}, reason: "it is a text file"},
+		{name: "script", files: []string{"script.so"}, reason: "it is a text file"},
+		{name: "empty", files: []string{"empty.so"}, reason: "it is an empty file"},
+		{name: "bytes", files: []string{"bytes.so"}, reason: "it is no ELF file"},
+		{name: "directory", files: []string{"directory.so"}, reason: "it is no regular file"},
+		{name: "missing", files: []string{"missing.so"}, reason: "it is not readable"},
+		{name: "another machine", files: []string{"machine.so"}, reason: "it was built for AARCH64, the host for "},
+
+		{name: "cut in the header", files: []string{"cut-header.so"}, reason: "it is cut off"},
+		{name: "cut in the program headers", files: []string{"cut-progs.so"}, reason: "it is cut off"},
+		{name: "cut at 200 kB", files: []string{"cut-200k.so"}, reason: "it is cut off"},
+		{name: "cut in half", files: []string{"cut-half.so"}, reason: "it is cut off"},
+		{name: "cut in the last segment", files: []string{"cut-segment.so"}, reason: "it is cut off"},
+		{name: "cut behind the last segment", files: []string{"cut-loaded.so"}, reason: "it is cut off", careful: true},
+		{name: "cut by a byte", files: []string{"cut-byte.so"}, reason: "it is cut off", careful: true},
+
+		{name: "host without cgo", host: "host-nocgo", files: []string{"first.so"}, reason: "was built without cgo"},
+		{name: "static host", host: "host-static", files: []string{"first.so"}, reason: "is linked statically"},
+	}
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			host := filepath.Join(dir, "host")
+			if tc.host != "" {
+				host = filepath.Join(dir, tc.host)
+			}
+			var files []string
+			for _, file := range tc.files {
+				files = append(files, filepath.Join(dir, file))
+			}
+			reason, text := verdict(t, host, files)
+			output, err := exec.CommandContext(t.Context(), host, files...).CombinedOutput()
+			if tc.reason == "" {
+				require.Empty(t, reason, text)
+				require.NoError(t, err, "verified, but: %s", output)
+				return
+			}
+			require.Contains(t, reason, tc.reason, text)
+			if !tc.careful {
+				require.Error(t, err, "the runtime takes it: %s", output)
+			}
+		})
+	}
+}
+
+// verdict returns why the host cannot open the files; empty if it can. The text
+// is for people.
+func verdict(t *testing.T, path string, files []string) (reason, text string) {
+	t.Helper()
+	host, err := Read(path)
+	require.NoError(t, err)
+	if err := host.CanOpenPlugins(); err != nil {
+		return err.Error(), ""
+	}
+	for _, report := range Verify(host, ThisMachine(), files) {
+		text += report.String()
+		require.Equal(t, report.Loadable, report.Reason() == "", text)
+		if reason == "" {
+			reason = report.Reason()
+		}
+	}
+	return reason, text
+}
+
+// derive makes the files that no build makes.
+func derive(t *testing.T, dir string) {
+	t.Helper()
+	plugin, err := os.ReadFile(filepath.Join(dir, "first.so"))
+	require.NoError(t, err)
+	host, err := os.ReadFile(filepath.Join(dir, "host"))
+	require.NoError(t, err)
+	f, err := elf.Open(filepath.Join(dir, "first.so"))
+	require.NoError(t, err)
+	defer f.Close()
+	var loaded uint64
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_LOAD {
+			loaded = max(loaded, p.Off+p.Filesz)
+		}
+	}
+	otherMachine := append([]byte(nil), plugin...)
+	const machineOffset = 18
+	otherMachine[machineOffset], otherMachine[machineOffset+1] = byte(elf.EM_AARCH64), 0
+
+	for name, content := range map[string][]byte{
+		"copy.so":        plugin,
+		"executable.so":  host,
+		"text.so":        []byte("not a plugin\n"),
+		"script.so":      []byte("#!/bin/sh\nexit 0\n"),
+		"empty.so":       nil,
+		"bytes.so":       {0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, 1},
+		"machine.so":     otherMachine,
+		"cut-header.so":  plugin[:40],
+		"cut-progs.so":   plugin[:100],
+		"cut-200k.so":    plugin[:200_000],
+		"cut-half.so":    plugin[:len(plugin)/2],
+		"cut-segment.so": plugin[:loaded-5000],
+		"cut-loaded.so":  plugin[:loaded],
+		"cut-byte.so":    plugin[:len(plugin)-1],
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), content, 0o755))
+	}
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "directory.so"), 0o755))
+
+	source := filepath.Join(dir, "foreign.c")
+	require.NoError(t, os.WriteFile(source, []byte("int answer(void) { return 42; }\n"), 0o644))
+	cc := os.Getenv("CC")
+	if cc == "" {
+		cc = "cc"
+	}
+	text, err := exec.CommandContext(t.Context(), cc, "-shared", "-fPIC", "-o", filepath.Join(dir, "foreign.so"), source).CombinedOutput()
+	require.NoError(t, err, fmt.Sprintf("%s", text))
+}
