@@ -38,6 +38,10 @@ func testFilter(t *testing.T, s suite) {
 		{"clusters and namespaces", filterPlaces},
 		{"names", filterNames},
 		{"creation time", filterTimes},
+		{"labels", filterLabels},
+		{"fields", filterFields},
+		{"owners", filterOwners},
+		{"visibility", filterVisible},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
@@ -120,8 +124,8 @@ func filterPlaces(t *testing.T, s suite) {
 	})
 }
 
-// many returns the value among two thousand others: more than some databases take
-// as parameters of one statement, if each condition had that many.
+// many returns the value among two thousand others, as a user gives it who may
+// see that many namespaces.
 func many(value string) []string {
 	values := make([]string, 2000)
 	for i := range values {
