@@ -1,0 +1,6 @@
+// This plugin registers nothing.
+package main
+
+import _ "clusterpedia.io/storage-api/storage"
+
+func main() {}
