@@ -16,10 +16,10 @@ import (
 // TestLoad runs a host that loads real plugins: each in a process of its own, for
 // a plugin is never unloaded.
 func TestLoad(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("builds plugins")
 	}
-	t.Parallel()
 	built := t.TempDir()
 	buildAll(t, built)
 	first, err := os.ReadFile(filepath.Join(built, "first.so"))
@@ -39,9 +39,9 @@ func TestLoad(t *testing.T) {
 			args:    []string{"first", "second", "third"},
 			output: []string{
 				"driver first DIR/a.so", "driver second DIR/b.so", "gate FirstFeature",
-				"open open storage first: no database, gates map[FirstFeature:true] true",
-				"open open storage second: nothing to open false",
-				"open storage third is unregistered; registered are: first (DIR/a.so), second (DIR/b.so) false",
+				"error: open storage first: no database, gates map[FirstFeature:true] true",
+				"error: open storage second: nothing to open false",
+				"error: storage third is unregistered; registered are: first (DIR/a.so), second (DIR/b.so) false",
 			},
 			log: "A file among the storage plugins is not opened",
 		},
@@ -56,7 +56,7 @@ func TestLoad(t *testing.T) {
 		},
 		"other version alone": {
 			plugins: map[string]string{"a_v1.2.4.so": "panics.so"}, args: []string{"internal"},
-			output: []string{"open storage internal is unregistered; no plugin is loaded: put one into /usr/local/lib/clusterpedia/plugins, " +
+			output: []string{"error: storage internal is unregistered; no plugin is loaded: put one into /usr/local/lib/clusterpedia/plugins, " +
 				"or into plugins/ beside this program, or name it in STORAGE_PLUGINS; " +
 				"not opened were: DIR/a_v1.2.4.so (it is for version v1.2.4, this is v1.2.3) false"},
 			log: "it is for version v1.2.4, this is v1.2.3",

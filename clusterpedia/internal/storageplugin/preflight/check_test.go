@@ -25,8 +25,12 @@ func image(main string) *Image {
 				{Path: "golang.org/x/text/private", Version: "v0.1.0", Sum: "h1:private"},
 			},
 			Settings: []debug.BuildSetting{
-				{Key: "-buildmode", Value: "plugin"}, {Key: "-trimpath", Value: "true"}, {Key: "CGO_ENABLED", Value: "1"},
-				{Key: "GOARCH", Value: "amd64"}, {Key: "GOOS", Value: "linux"}, {Key: "GOAMD64", Value: "v1"},
+				{Key: "-buildmode", Value: "plugin"},
+				{Key: "-trimpath", Value: "true"},
+				{Key: "CGO_ENABLED", Value: "1"},
+				{Key: "GOARCH", Value: "amd64"},
+				{Key: "GOOS", Value: "linux"},
+				{Key: "GOAMD64", Value: "v1"},
 			},
 		},
 		Packages: map[string]string{
@@ -252,6 +256,7 @@ func TestCanOpenPlugins(t *testing.T) {
 	require.ErrorContains(t, host.CanOpenPlugins(), "does not import package plugin with cgo")
 }
 
+//nolint:dupword // Tables repeat values.
 func TestReportText(t *testing.T) {
 	t.Parallel()
 	plugin := image("example.com/plugin")

@@ -43,7 +43,7 @@ func Read(path string) (*Image, error) {
 	if err != nil {
 		return nil, &FileError{Path: path, Found: "not readable", Cure: "mend the path or the file's permissions", Err: err}
 	}
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // It was only read.
 	stat, err := file.Stat()
 	if err != nil {
 		return nil, &FileError{Path: path, Found: "not readable", Cure: cureDamaged, Err: err}

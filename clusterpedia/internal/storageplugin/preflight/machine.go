@@ -1,9 +1,7 @@
 package preflight
 
 import (
-	"bufio"
 	"debug/elf"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -26,28 +24,25 @@ type Machine struct {
 // library is known only if this process uses it.
 func ThisMachine() Machine {
 	var m Machine
-	if maps, err := os.Open("/proc/self/maps"); err == nil {
-		defer maps.Close()
-		if library := mapped(maps, "libc.so.6"); library != "" {
-			m.GLIBC = definedGLIBC(library)
-		}
+	// What cannot be read, as on other systems than Linux, is not known.
+	maps, _ := os.ReadFile("/proc/self/maps")
+	if library := mapped(string(maps), "libc.so.6"); library != "" {
+		m.GLIBC = definedGLIBC(library)
 	}
 	if runtime.GOARCH == "amd64" {
-		if cpus, err := os.Open("/proc/cpuinfo"); err == nil {
-			defer cpus.Close()
-			m.AMD64 = amd64Level(cpus)
-		}
+		cpus, _ := os.ReadFile("/proc/cpuinfo")
+		m.AMD64 = amd64Level(string(cpus))
 	}
 	return m
 }
 
 // mapped returns the path of the first file of that base name in a table such as
 // /proc/self/maps; empty if there is none.
-func mapped(maps io.Reader, base string) string {
-	lines := bufio.NewScanner(maps)
-	for lines.Scan() {
-		if i := strings.IndexByte(lines.Text(), '/'); i >= 0 && filepath.Base(lines.Text()[i:]) == base {
-			return lines.Text()[i:]
+func mapped(maps, base string) string {
+	for line := range strings.Lines(maps) {
+		line = strings.TrimSuffix(line, "\n")
+		if i := strings.IndexByte(line, '/'); i >= 0 && filepath.Base(line[i:]) == base {
+			return line[i:]
 		}
 	}
 	return ""
@@ -60,7 +55,7 @@ func definedGLIBC(library string) string {
 	if err != nil {
 		return ""
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // It was only read.
 	versions, err := f.DynamicVersions()
 	if err != nil {
 		return ""
@@ -82,10 +77,9 @@ var amd64Features = [...][]string{
 
 // amd64Level returns the level that the first processor in a table such as
 // /proc/cpuinfo reaches; 0 if the table shows no flags.
-func amd64Level(cpus io.Reader) int {
-	lines := bufio.NewScanner(cpus)
-	for lines.Scan() {
-		key, value, _ := strings.Cut(lines.Text(), ":")
+func amd64Level(cpus string) int {
+	for line := range strings.Lines(cpus) {
+		key, value, _ := strings.Cut(line, ":")
 		if strings.TrimSpace(key) != "flags" {
 			continue
 		}

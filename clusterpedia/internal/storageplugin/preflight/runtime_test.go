@@ -2,7 +2,6 @@ package preflight
 
 import (
 	"debug/elf"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,10 +13,10 @@ import (
 // TestAgainstRuntime compares the verdicts on real files with what plugin.Open
 // does to them in a process of its own.
 func TestAgainstRuntime(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("builds plugins")
 	}
-	t.Parallel()
 	dir := build(t)
 	derive(t, dir)
 
@@ -124,7 +123,7 @@ func derive(t *testing.T, dir string) {
 	require.NoError(t, err)
 	f, err := elf.Open(filepath.Join(dir, "first.so"))
 	require.NoError(t, err)
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // It was only read.
 	var loaded uint64
 	for _, p := range f.Progs {
 		if p.Type == elf.PT_LOAD {
@@ -162,5 +161,5 @@ func derive(t *testing.T, dir string) {
 		cc = "cc"
 	}
 	text, err := exec.CommandContext(t.Context(), cc, "-shared", "-fPIC", "-o", filepath.Join(dir, "foreign.so"), source).CombinedOutput()
-	require.NoError(t, err, fmt.Sprintf("%s", text))
+	require.NoError(t, err, string(text))
 }

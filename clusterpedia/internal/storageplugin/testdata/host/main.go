@@ -26,6 +26,6 @@ func main() {
 	}
 	for _, name := range os.Args[1:] {
 		_, err := drivers.Open(context.Background(), name, storage.Settings{Gates: map[string]bool{"FirstFeature": true, "HostFeature": true}})
-		fmt.Println("open", err, storage.IsRetryable(err))
+		fmt.Println("error:", err, storage.IsRetryable(err))
 	}
 }
