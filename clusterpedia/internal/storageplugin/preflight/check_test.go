@@ -240,6 +240,22 @@ func TestCheckTransitively(t *testing.T) {
 	require.Equal(t, 1, report.Differing)
 }
 
+func TestModuleOf(t *testing.T) {
+	t.Parallel()
+	known := modules(image("example.com/plugin").Info)
+	for pkg, want := range map[string]string{
+		"fmt":                                 "std",
+		"internal/abi":                        "std",
+		"vendor/golang.org/x/net/http2/hpack": "std",
+		"golang.org/x/text/unicode/norm":      "golang.org/x/text",
+		"golang.org/x/text/private":           "golang.org/x/text/private",
+		"golang.org/x/textual":                "golang.org/x/textual",
+		"example.com/plugin":                  "example.com/plugin",
+	} {
+		require.Equal(t, want, moduleOf(pkg, known), pkg)
+	}
+}
+
 func TestCanOpenPlugins(t *testing.T) {
 	t.Parallel()
 	host := hostImage()

@@ -35,7 +35,8 @@ func modules(info *debug.BuildInfo) map[string]module {
 	return out
 }
 
-// moduleOf returns the path of the module that a package belongs to.
+// moduleOf returns the path of the module that a package belongs to; the path of
+// the package itself if the build information does not tell.
 func moduleOf(pkg string, known ...map[string]module) string {
 	for path := pkg; ; {
 		for _, m := range known {
@@ -44,6 +45,9 @@ func moduleOf(pkg string, known ...map[string]module) string {
 			}
 		}
 		i := strings.LastIndexByte(path, '/')
+		if i < 0 && strings.Contains(path, ".") {
+			return pkg // as of a domain name
+		}
 		if i < 0 {
 			return stdModule
 		}
