@@ -119,7 +119,8 @@ func (m *Monitor) Run(ctx context.Context, yield func(*Served)) {
 	}
 }
 
-func (m *Monitor) changed() {
+// LookSoon has Run look at once, and more often for a while.
+func (m *Monitor) LookSoon() {
 	select {
 	case m.wake <- struct{}{}:
 	default:
@@ -131,9 +132,9 @@ func (m *Monitor) changed() {
 func (m *Monitor) watch(ctx context.Context, resource schema.GroupVersionResource) {
 	informer := metadatainformer.NewFilteredMetadataInformer(m.metadata, resource, metav1.NamespaceAll, 0, cache.Indexers{}, nil).Informer()
 	handler := cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(any) { m.changed() },
-		UpdateFunc: func(any, any) { m.changed() },
-		DeleteFunc: func(any) { m.changed() },
+		AddFunc:    func(any) { m.LookSoon() },
+		UpdateFunc: func(any, any) { m.LookSoon() },
+		DeleteFunc: func(any) { m.LookSoon() },
 	}
 	quiet := func(_ context.Context, _ *cache.Reflector, err error) {
 		m.log.V(2).Info("Cannot watch", "resource", resource.GroupResource().String(), "err", err)

@@ -1,0 +1,347 @@
+package synchro
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+	"k8s.io/klog/v2"
+
+	"clusterpedia.io/clusterpedia/internal/membercluster"
+	"clusterpedia.io/clusterpedia/internal/synchro/negotiation"
+	"clusterpedia.io/clusterpedia/internal/synchro/writer"
+	"clusterpedia.io/storage-api/storage"
+)
+
+// cluster syncs one member cluster over one connection. Another connection, even to
+// the same member, is another cluster.
+type cluster struct {
+	*Options
+	log  klog.Logger
+	name string
+	// fingerprint is that of the connection.
+	fingerprint string
+	client      *membercluster.Client
+	// health has connections of its own if the gate says so.
+	health *membercluster.Client
+	// changed tells that state has something new to say.
+	changed func()
+
+	monitor *membercluster.Monitor
+	writer  *writer.Writer
+	lists   *semaphore.Weighted
+	as      storage.Writer
+
+	// kick wakes the loop of sync, which looks at everything below mu.
+	kick chan struct{}
+	// clean wakes the loop of removal.
+	clean chan struct{}
+
+	mu        sync.Mutex
+	phase     phase
+	selection *negotiation.Selection
+	served    *membercluster.Served
+	checked   health
+	// overtaken says that another manager has taken over.
+	overtaken bool
+	// trouble is why nothing can be written, since troubled.
+	trouble  error
+	troubled time.Time
+	// resources are what is synced, in the order of the negotiation, once it took
+	// place.
+	resources  []*resource
+	negotiated bool
+	removals   map[storage.Resource]*removal
+
+	// The fields below belong to the loop of sync.
+
+	// leftovers are stored and not synced.
+	leftovers map[storage.Resource]*leftover
+	// activity is what runs while the member is healthy; nil otherwise.
+	activity *activity
+
+	cancel  context.CancelFunc
+	stopped chan struct{}
+}
+
+// phase is how far a cluster is, as a condition tells it.
+type phase struct {
+	reason, message string
+	running         bool
+}
+
+// newCluster returns a cluster that does nothing yet. It fails if the connection
+// can't be used.
+func newCluster(o *Options, name string, connection membercluster.Connection, changed func()) (*cluster, error) {
+	log := o.Logger.WithValues("cluster", name)
+	client, err := membercluster.NewClient(connection.Config)
+	if err != nil {
+		return nil, err
+	}
+	health := client
+	if o.Gates.HealthCheckerWithStandaloneTCP {
+		if health, err = membercluster.NewClient(connection.Config); err != nil {
+			return nil, err
+		}
+	}
+	monitor, err := membercluster.NewMonitor(client, log)
+	if err != nil {
+		return nil, err
+	}
+	c := &cluster{
+		Options:     o,
+		log:         log,
+		name:        name,
+		fingerprint: connection.Fingerprint,
+		client:      client,
+		health:      health,
+		changed:     changed,
+		monitor:     monitor,
+		lists:       semaphore.NewWeighted(o.Tuning.Lists),
+		as:          storage.Writer{Cluster: name, Epoch: o.Epoch},
+		kick:        make(chan struct{}, 1),
+		clean:       make(chan struct{}, 1),
+		phase:       phase{reason: reasonPending, message: messagePending},
+		removals:    map[storage.Resource]*removal{},
+		leftovers:   map[storage.Resource]*leftover{},
+		stopped:     make(chan struct{}),
+	}
+	c.writer = writer.New(writer.Options{
+		Storage:  o.Storage,
+		As:       c.as,
+		Limits:   o.Tuning.Writer,
+		Observer: o.Metrics,
+		Trouble:  c.setTrouble,
+		Logger:   log,
+	})
+	return c, nil
+}
+
+// start begins to sync. It must be called once, and stop after it.
+func (c *cluster) start(ctx context.Context) {
+	ctx, c.cancel = context.WithCancel(ctx)
+	go func() {
+		defer close(c.stopped)
+		err := c.run(ctx)
+		c.client.Close()
+		c.health.Close()
+		overtaken := errors.Is(err, storage.ErrFenced)
+		if overtaken {
+			c.log.Error(err, "Another manager has taken over the cluster, stop")
+		}
+		c.mu.Lock()
+		c.overtaken = overtaken
+		c.phase = phase{reason: reasonShutdown, message: messageShutdown}
+		c.mu.Unlock()
+		c.stateChanged()
+	}()
+}
+
+// stop ends everything and waits for it.
+func (c *cluster) stop() {
+	c.cancel()
+	<-c.stopped
+}
+
+// fenced reports whether it has stopped because another manager took over.
+func (c *cluster) fenced() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.overtaken
+}
+
+// choose sets what is to be synced.
+func (c *cluster) choose(s negotiation.Selection) {
+	c.mu.Lock()
+	c.selection = &s
+	c.mu.Unlock()
+	wake(c.kick)
+}
+
+func wake(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func (c *cluster) stateChanged() { c.changed() }
+
+func (c *cluster) setTrouble(err error) {
+	c.mu.Lock()
+	c.trouble, c.troubled = err, time.Now().Truncate(time.Second)
+	c.mu.Unlock()
+	c.stateChanged()
+}
+
+func (c *cluster) setPhase(p phase) {
+	c.mu.Lock()
+	c.phase = p
+	c.mu.Unlock()
+	c.stateChanged()
+}
+
+// run prepares until that succeeds, and then syncs until ctx ends or another manager
+// takes over.
+func (c *cluster) run(ctx context.Context) error {
+	for failures := 1; ; failures++ {
+		err := c.prepare(ctx)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		c.log.Info("Cannot begin to sync, try again", "err", err)
+		c.setPhase(phase{reason: reasonInitialFailed, message: shorten(err.Error())})
+		if err := sleep(ctx, c.Tuning.RetryDelay(failures)); err != nil {
+			return err
+		}
+	}
+	c.setPhase(phase{running: true, reason: reasonRunning, message: messageRunning})
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return c.writer.Run(ctx) })
+	group.Go(func() error { return c.watchHealth(ctx) })
+	group.Go(func() error { return c.remove(ctx) })
+	group.Go(func() error { return c.sync(ctx) })
+	return group.Wait()
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// prepareTimeout bounds the requests of prepare, each.
+const prepareTimeout = 32 * time.Second
+
+// prepare learns what the member serves and what is stored of it.
+func (c *cluster) prepare(ctx context.Context) error {
+	version, err := c.version(ctx)
+	if err != nil {
+		return err
+	}
+	served, err := c.monitor.Look(ctx)
+	if err != nil {
+		return err
+	}
+	stored := map[storage.Resource]*known{}
+	err = c.Storage.Versions(ctx, c.name, func(v storage.Version) error {
+		k := stored[v.Resource]
+		if k == nil {
+			k = newKnown()
+			stored[v.Resource] = k
+		}
+		k.put(objectName{v.Namespace, v.Name}, k.revision(v.UID, v.ResourceVersion))
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read what is stored of the cluster: %w", err)
+	}
+	for resource, k := range stored {
+		c.leftovers[resource] = &leftover{known: k}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.served = served
+	c.checked.version = version
+	return nil
+}
+
+func (c *cluster) version(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
+	defer cancel()
+	return c.client.Version(ctx)
+}
+
+// activity is what runs while the member is healthy.
+type activity struct {
+	ctx     context.Context //nolint:containedctx // It is what the resources are started with.
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+}
+
+// sync is the loop that starts and stops resources.
+func (c *cluster) sync(ctx context.Context) error {
+	defer c.deactivate("")
+	for {
+		c.mu.Lock()
+		healthy, served, selection := c.checked.active, c.served, c.selection
+		c.mu.Unlock()
+		if healthy {
+			c.activate(ctx)
+		} else {
+			c.deactivate(reasonPause)
+		}
+		if selection != nil {
+			c.apply(*selection, served)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-c.kick:
+		}
+	}
+}
+
+// activate starts what runs while the member is healthy.
+func (c *cluster) activate(ctx context.Context) {
+	if c.activity != nil {
+		return
+	}
+	a := &activity{}
+	a.ctx, a.cancel = context.WithCancel(ctx)
+	c.activity = a
+	a.running.Go(func() {
+		c.monitor.Run(a.ctx, func(served *membercluster.Served) {
+			c.mu.Lock()
+			c.served = served
+			c.mu.Unlock()
+			wake(c.kick)
+		})
+	})
+	c.startAll()
+}
+
+// startAll starts to read every resource that isn't read yet, but for those whose
+// earlier objects are still being removed.
+func (c *cluster) startAll() {
+	if c.activity == nil {
+		return
+	}
+	for _, r := range c.synced() {
+		if !c.removing(r.Storage) {
+			r.start(c.activity.ctx)
+		}
+	}
+}
+
+// deactivate stops it and waits.
+func (c *cluster) deactivate(reason string) {
+	if c.activity == nil {
+		return
+	}
+	c.activity.cancel()
+	for _, r := range c.synced() {
+		r.stop(reason)
+	}
+	c.activity.running.Wait()
+	c.activity = nil
+}
+
+// synced returns what is synced now.
+func (c *cluster) synced() []*resource {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.resources
+}

@@ -1,0 +1,79 @@
+package synchro
+
+import (
+	"context"
+	"math/rand/v2"
+)
+
+// health is what is known about a member's health.
+type health struct {
+	// active says that the resources are to be read.
+	active bool
+	// checks counts the checks; failures those that failed since the last that
+	// didn't.
+	checks, failures int
+	// err is that of the last check.
+	err error
+	// version is the member's; versionErr is why it could not be read anew.
+	version    string
+	versionErr error
+}
+
+// watchHealth checks the member's health until ctx ends. One failure changes only
+// what is told. After the second in a row reading is stopped, until the member
+// answers again.
+func (c *cluster) watchHealth(ctx context.Context) error {
+	for {
+		err := c.health.CheckHealth(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		c.mu.Lock()
+		recovered := err == nil && (c.checked.checks == 0 || c.checked.failures > 0)
+		c.mu.Unlock()
+		version, versionErr := "", error(nil)
+		if recovered {
+			version, versionErr = c.version(ctx)
+		}
+		c.mu.Lock()
+		before := c.checked
+		h := &c.checked
+		h.checks++
+		h.err = err
+		if err != nil {
+			h.failures++
+			h.active = h.active && h.failures < 2
+		} else {
+			h.failures, h.active = 0, true
+		}
+		if recovered {
+			h.versionErr = versionErr
+			if version != "" {
+				h.version = version
+			}
+		}
+		now := *h
+		c.mu.Unlock()
+		if err != nil {
+			c.log.Info("The member is not healthy", "err", err, "failures", now.failures)
+		}
+		if now.active != before.active {
+			wake(c.kick)
+		}
+		// Only the numbers may differ without anybody being told.
+		if now.active != before.active || message(now.err) != message(before.err) || now.version != before.version ||
+			message(now.versionErr) != message(before.versionErr) || before.checks == 0 {
+			c.stateChanged()
+		}
+		if err := sleep(ctx, c.Tuning.HealthInterval+rand.N(c.Tuning.HealthInterval/2)); err != nil {
+			return err
+		}
+	}
+}
+
+func message(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}

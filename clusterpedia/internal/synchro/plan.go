@@ -1,0 +1,94 @@
+package synchro
+
+import (
+	"time"
+
+	"clusterpedia.io/clusterpedia/internal/membercluster"
+	"clusterpedia.io/clusterpedia/internal/synchro/negotiation"
+	"clusterpedia.io/storage-api/storage"
+)
+
+// leftover is a resource that is stored and not synced.
+type leftover struct {
+	known *known
+	// spec is what it was synced as; nil if that was before this process.
+	spec *negotiation.Resource
+	// goneSince is the time of the first answer of the member that says that the
+	// resource doesn't exist; zero if the last one doesn't say so.
+	goneSince time.Time
+}
+
+// apply makes what is synced and stored what it should be, as far as that can be
+// done now.
+func (c *cluster) apply(selection negotiation.Selection, served *membercluster.Served) {
+	current := map[storage.Resource]*resource{}
+	for _, r := range c.synced() {
+		current[r.Storage] = r
+	}
+	var next []*resource
+	for _, spec := range negotiation.Negotiate(selection, served, c.Kinds) {
+		r := current[spec.Storage]
+		if r == nil || !sameReading(r.Resource, spec) {
+			r = c.replace(r, spec)
+		}
+		delete(current, spec.Storage)
+		next = append(next, r)
+	}
+	for _, r := range current {
+		r.stop("")
+		spec := r.Resource
+		c.leftovers[r.Storage] = &leftover{known: r.known, spec: &spec}
+	}
+	c.mu.Lock()
+	c.resources, c.negotiated = next, true
+	c.mu.Unlock()
+	c.startAll()
+	c.sortOut(selection, served)
+	c.stateChanged()
+}
+
+// sameReading reports whether both read and write the same.
+func sameReading(a, b negotiation.Resource) bool {
+	a.Events = b.Events
+	return a == b
+}
+
+// replace returns a new resource in place of one that reads another version, if there
+// is any, or of what is left over.
+func (c *cluster) replace(old *resource, spec negotiation.Resource) *resource {
+	known := newKnown()
+	if old != nil {
+		old.stop("")
+		known = old.known
+	} else if l := c.leftovers[spec.Storage]; l != nil {
+		known = l.known
+		delete(c.leftovers, spec.Storage)
+	}
+	return newResource(c, spec, known)
+}
+
+// sortOut has the leftovers removed that the user doesn't want or that don't exist
+// any more. A member that fails to tell removes nothing; and since one that starts
+// may know less than it will in a moment, it must say twice that something doesn't
+// exist, with some time in between.
+func (c *cluster) sortOut(selection negotiation.Selection, served *membercluster.Served) {
+	for resource, l := range c.leftovers {
+		switch negotiation.WhyAbsent(selection, served, resource) {
+		case negotiation.Undecided:
+			l.goneSince = time.Time{}
+			continue
+		case negotiation.Gone:
+			if l.goneSince.IsZero() {
+				l.goneSince = served.At
+			}
+			if served.At.Sub(l.goneSince) < c.Tuning.GoneDelay {
+				c.monitor.LookSoon()
+				continue
+			}
+		case negotiation.Unselected:
+		}
+		c.log.Info("Remove what is stored of a resource", "resource", resource.String(), "objects", l.known.len())
+		delete(c.leftovers, resource)
+		c.scheduleRemoval(resource, l.spec)
+	}
+}

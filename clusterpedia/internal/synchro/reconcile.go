@@ -1,0 +1,288 @@
+package synchro
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
+
+	client "clusterpedia.io/api/client/clientset/versioned/typed/cluster/v1alpha2"
+	"clusterpedia.io/api/cluster/v1alpha2"
+	"clusterpedia.io/clusterpedia/internal/membercluster"
+	"clusterpedia.io/clusterpedia/internal/synchro/negotiation"
+	"clusterpedia.io/storage-api/storage"
+)
+
+// Finalizer holds back the end of a PediaCluster until its objects are removed from
+// the storage layer.
+const Finalizer = "clusterpedia.io/cluster-synchro-controller"
+
+// reconcile brings one cluster, and the status of its PediaCluster, to what they
+// should be. It is called after every change of either, and does nothing if nothing
+// is to be done.
+func (m *Manager) reconcile(ctx context.Context, name string) error {
+	pediacluster, err := m.clusterLister.Get(name)
+	if apierrors.IsNotFound(err) {
+		return m.vanished(ctx, name)
+	}
+	if err != nil {
+		return err
+	}
+	if c := m.running(name); c != nil && c.uid != string(pediacluster.UID) {
+		m.stop(name)
+	}
+	switch {
+	case !m.owns(pediacluster):
+		m.stop(name)
+		return nil
+	case pediacluster.DeletionTimestamp != nil:
+		return m.deleted(ctx, pediacluster)
+	case pediacluster.Spec.ShardingName != m.ShardingName:
+		return m.handOver(ctx, pediacluster)
+	}
+	m.mu.Lock()
+	delete(m.orphans, name)
+	m.mu.Unlock()
+	if !slices.Contains(pediacluster.Finalizers, Finalizer) {
+		next := pediacluster.DeepCopy()
+		next.Finalizers = append(next.Finalizers, Finalizer)
+		_, err := m.pediaclusters().Update(ctx, next, metav1.UpdateOptions{})
+		return settled(err) // the change leads back here
+	}
+	return m.keep(ctx, pediacluster)
+}
+
+// settled returns nil for errors that only say that the cache is behind: what comes
+// leads to another try.
+func settled(err error) error {
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// owns reports whether this manager is responsible for the PediaCluster: it says so
+// in its status, or it wants so and nobody has it.
+func (m *Manager) owns(p *v1alpha2.PediaCluster) bool {
+	if p.Status.ShardingName != nil {
+		return *p.Status.ShardingName == m.ShardingName
+	}
+	return p.Spec.ShardingName == m.ShardingName
+}
+
+func (m *Manager) running(name string) *owned {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.clusters[name]
+}
+
+// stop stops the cluster of that name, if there is one, and waits for it.
+func (m *Manager) stop(name string) *owned {
+	m.mu.Lock()
+	c := m.clusters[name]
+	delete(m.clusters, name)
+	m.mu.Unlock()
+	if c != nil {
+		c.stop()
+	}
+	return c
+}
+
+// vanished deals with a PediaCluster that is gone without its finalizer having been
+// waited for.
+func (m *Manager) vanished(ctx context.Context, name string) error {
+	if m.stop(name) != nil {
+		m.mu.Lock()
+		m.orphans[name] = true
+		m.mu.Unlock()
+	}
+	m.mu.Lock()
+	orphan := m.orphans[name]
+	m.mu.Unlock()
+	if !orphan {
+		return nil
+	}
+	if err := m.purge(ctx, name); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	delete(m.orphans, name)
+	m.mu.Unlock()
+	return nil
+}
+
+// deleted removes all that is stored of a cluster, and then the finalizer.
+func (m *Manager) deleted(ctx context.Context, p *v1alpha2.PediaCluster) error {
+	m.stop(p.Name)
+	if !slices.Contains(p.Finalizers, Finalizer) {
+		return nil
+	}
+	if err := m.purge(ctx, p.Name); err != nil {
+		return err
+	}
+	next := p.DeepCopy()
+	next.Finalizers = slices.DeleteFunc(next.Finalizers, func(f string) bool { return f == Finalizer })
+	_, err := m.pediaclusters().Update(ctx, next, metav1.UpdateOptions{})
+	return settled(err)
+}
+
+func (m *Manager) purge(ctx context.Context, name string) error {
+	m.Logger.Info("Remove all that is stored of a cluster", "cluster", name)
+	err := m.Storage.Purge(ctx, storage.Writer{Cluster: name, Epoch: m.Epoch}, nil)
+	if err != nil {
+		return fmt.Errorf("remove all that is stored of the cluster: %w", err)
+	}
+	return nil
+}
+
+// handOver leaves a cluster to another manager.
+func (m *Manager) handOver(ctx context.Context, p *v1alpha2.PediaCluster) error {
+	c := m.stop(p.Name)
+	return m.updateStatus(ctx, p, func(status *v1alpha2.ClusterStatus) {
+		if c != nil {
+			c.writeStatus(status)
+		}
+		status.ShardingName = nil
+	})
+}
+
+// keep has a cluster synced as its spec wants.
+func (m *Manager) keep(ctx context.Context, p *v1alpha2.PediaCluster) error {
+	connection, selection, v := m.validate(p)
+	if !v.ok() {
+		return m.updateStatus(ctx, p, func(status *v1alpha2.ClusterStatus) {
+			setConditions(status, v.condition())
+			if c := m.running(p.Name); c != nil {
+				c.writeStatus(status)
+				return
+			}
+			if p.Spec.APIServer != "" {
+				status.APIServer = p.Spec.APIServer
+			}
+			setConditions(status, withoutSynchro(v)...)
+		})
+	}
+	c := m.running(p.Name)
+	if c != nil && c.fenced() {
+		return nil // another manager has it, and writes its status
+	}
+	if c == nil || c.fingerprint != connection.Fingerprint {
+		fresh, err := newCluster(&m.Options, p.Name, connection, func() { m.statusChanged(p.Name) })
+		if err != nil {
+			return m.updateStatus(ctx, p, func(status *v1alpha2.ClusterStatus) {
+				invalid := validity{v1alpha2.InvalidConfigReason, fmt.Sprintf(messageInvalidConfig, err)}
+				setConditions(status, invalid.condition())
+				if c == nil {
+					setConditions(status, withoutSynchro(invalid)...)
+				}
+			})
+		}
+		m.stop(p.Name)
+		// To claim the cluster comes before the first write to storage.
+		claimed := false
+		err = m.updateStatus(ctx, p, func(status *v1alpha2.ClusterStatus) {
+			claimed = true
+			status.ShardingName = &m.ShardingName
+			setConditions(status, v.condition())
+			fresh.writeStatus(status)
+		})
+		if err != nil || !claimed {
+			return err
+		}
+		c = &owned{cluster: fresh, uid: string(p.UID)}
+		m.mu.Lock()
+		m.clusters[p.Name] = c
+		m.mu.Unlock()
+		c.start(context.WithoutCancel(ctx))
+	}
+	c.choose(selection)
+	return m.updateStatus(ctx, p, func(status *v1alpha2.ClusterStatus) {
+		status.ShardingName = &m.ShardingName
+		setConditions(status, v.condition())
+		c.writeStatus(status)
+	})
+}
+
+// validate reads a spec. What it returns counts only if the validity is ok.
+func (m *Manager) validate(p *v1alpha2.PediaCluster) (membercluster.Connection, negotiation.Selection, validity) {
+	selection := negotiation.Selection{
+		AllCustomResources: p.Spec.SyncAllCustomResources && m.Gates.AllowSyncAllCustomResources,
+		IgnoreLeases:       m.Gates.IgnoreSyncLease,
+	}
+	connection, err := membercluster.Connect(&p.Spec, m.secrets)
+	if err != nil {
+		return connection, selection, validity{v1alpha2.InvalidConfigReason, fmt.Sprintf(messageInvalidConfig, err)}
+	}
+	var warnings []string
+	selection.Resources = slices.Clone(p.Spec.SyncResources)
+	if ref := p.Spec.SyncResourcesRefName; ref != "" {
+		shared, err := m.sharedLister.Get(ref)
+		switch {
+		case err == nil:
+			selection.Resources = append(selection.Resources, shared.Spec.SyncResources...)
+		case apierrors.IsNotFound(err):
+			warnings = append(warnings, messageRefNotFound)
+		default:
+			return connection, selection, validity{v1alpha2.InvalidSyncResourcesReason, fmt.Sprintf(messageRefFailed, err)}
+		}
+	}
+	if selection.AllResources() && !m.Gates.AllowSyncAllResources {
+		return connection, selection, validity{v1alpha2.InvalidSyncResourcesReason, messageAllResources}
+	}
+	if p.Spec.SyncAllCustomResources && !m.Gates.AllowSyncAllCustomResources {
+		warnings = append(warnings, messageAllCustom)
+	}
+	if connection.Insecure {
+		warnings = append(warnings, messageInsecure)
+	}
+	return connection, selection, validity{v1alpha2.ValidatedReason, strings.Join(warnings, "; ")}
+}
+
+func (m *Manager) pediaclusters() client.PediaClusterInterface {
+	return m.Clusterpedia.ClusterV1alpha2().PediaClusters()
+}
+
+// updateStatus writes what build makes of a PediaCluster's status, if that differs.
+// If somebody else has changed the PediaCluster, it begins anew with what that one
+// left, unless the cluster isn't this manager's any more.
+func (m *Manager) updateStatus(ctx context.Context, p *v1alpha2.PediaCluster, build func(*v1alpha2.ClusterStatus)) error {
+	uid := p.UID
+	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		if p.UID != uid || !m.owns(p) {
+			return nil
+		}
+		next := p.DeepCopy()
+		build(&next.Status)
+		if equality.Semantic.DeepEqual(p.Status, next.Status) {
+			return nil
+		}
+		_, err := m.pediaclusters().UpdateStatus(ctx, next, metav1.UpdateOptions{})
+		if !apierrors.IsConflict(err) {
+			return err
+		}
+		fresh, getErr := m.pediaclusters().Get(ctx, p.Name, metav1.GetOptions{})
+		if getErr != nil {
+			return getErr
+		}
+		p = fresh
+		return err
+	})
+	if err = settled(err); err != nil {
+		return fmt.Errorf("write the status: %w", err)
+	}
+	return nil
+}
+
+// writeFarewell writes the status of a cluster that has stopped.
+func (m *Manager) writeFarewell(ctx context.Context, name string, c *owned) error {
+	p, err := m.clusterLister.Get(name)
+	if err != nil {
+		return settled(err)
+	}
+	return m.updateStatus(ctx, p, c.writeStatus)
+}

@@ -1,0 +1,282 @@
+package synchro
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/klog/v2"
+
+	"clusterpedia.io/clusterpedia/internal/synchro/document"
+	"clusterpedia.io/clusterpedia/internal/synchro/negotiation"
+	"clusterpedia.io/clusterpedia/internal/synchro/reflector"
+	"clusterpedia.io/clusterpedia/internal/synchro/writer"
+	"clusterpedia.io/storage-api/storage"
+)
+
+// maxRejectedDelay bounds the wait between two attempts to write rejected objects.
+const maxRejectedDelay = time.Hour
+
+// resource keeps the stored objects of one resource in step with the member's. It is
+// the Sink of its reflector.
+type resource struct {
+	negotiation.Resource
+	cluster   string
+	known     *known
+	writer    *writer.Writer
+	rewriter  document.Rewriter
+	convert   func(doc []byte) ([]byte, error)
+	metrics   Metrics
+	log       klog.Logger
+	state     *resourceState
+	reflector *reflector.Reflector
+
+	// running is what start began; cancel is nil while nothing runs.
+	running sync.WaitGroup
+	cancel  context.CancelFunc
+
+	// run is what the state called the list that is being read.
+	run   int
+	retry delayed
+}
+
+// newResource returns a resource that does nothing yet. What is known of its stored
+// objects must be complete.
+func newResource(c *cluster, spec negotiation.Resource, known *known) *resource {
+	r := &resource{
+		Resource: spec,
+		cluster:  c.name,
+		known:    known,
+		writer:   c.writer,
+		rewriter: document.Rewriter{
+			Cluster:           c.name,
+			APIVersion:        spec.GroupVersion().String(),
+			Kind:              spec.Kind,
+			DropManagedFields: c.Gates.PruneManagedFields,
+			DropLastApplied:   c.Gates.PruneLastAppliedConfiguration,
+		},
+		metrics: c.Metrics,
+		log:     c.log.WithValues("resource", spec.GroupVersionResource.String()),
+		state:   newResourceState(c.stateChanged),
+		retry:   delayed{first: c.Tuning.RejectedDelay},
+	}
+	if spec.Storage.Version != spec.Version {
+		gv := spec.GroupVersion()
+		gv.Version = spec.Storage.Version
+		r.convert = func(doc []byte) ([]byte, error) { return c.Kinds.Convert(doc, gv) }
+	}
+	r.reflector = reflector.New(reflector.Options{
+		Client:   c.client,
+		Path:     resourcePath(spec),
+		PageSize: c.PageSize,
+		Lists:    c.lists,
+		Backoff:  c.Tuning.ReadBackoff,
+		Stall:    c.Tuning.Stall,
+		Sink:     r,
+		Logger:   r.log,
+	})
+	return r
+}
+
+func resourcePath(spec negotiation.Resource) string {
+	if spec.Group == "" {
+		return "/api/" + spec.Version + "/" + spec.GroupVersionResource.Resource
+	}
+	return "/apis/" + spec.Group + "/" + spec.Version + "/" + spec.GroupVersionResource.Resource
+}
+
+// start begins to read, if that isn't done already. start and stop are called by one
+// goroutine.
+func (r *resource) start(ctx context.Context) {
+	if r.cancel != nil {
+		return
+	}
+	ctx, r.cancel = context.WithCancel(ctx)
+	r.state.starting()
+	r.running.Go(func() { r.reflector.Run(ctx) })
+}
+
+// stop ends reading, and returns when nothing is read any more. What was read goes
+// on being written.
+func (r *resource) stop(reason string) {
+	if r.cancel == nil {
+		return
+	}
+	r.cancel()
+	r.running.Wait()
+	r.cancel = nil
+	r.retry.stop()
+	r.state.stopped(reason)
+}
+
+// BeginList implements reflector.Sink.
+func (r *resource) BeginList() {
+	r.known.beginList()
+	r.run = r.state.listing()
+}
+
+// Listed implements reflector.Sink.
+func (r *resource) Listed(ctx context.Context, head document.Head, doc []byte) error {
+	return r.Changed(ctx, head, doc)
+}
+
+// EndList implements reflector.Sink.
+func (r *resource) EndList(ctx context.Context) error {
+	for _, name := range r.known.unlisted() {
+		if err := r.remove(ctx, name); err != nil {
+			return err
+		}
+	}
+	run := r.run
+	r.writer.WhenWritten(func() {
+		if clean := r.state.listWritten(run); clean {
+			r.retry.reset()
+		}
+	})
+	return nil
+}
+
+// Changed implements reflector.Sink.
+func (r *resource) Changed(ctx context.Context, head document.Head, doc []byte) error {
+	name, revision := nameOf(head), r.known.revision(head.UID, head.ResourceVersion)
+	if r.known.put(name, revision) {
+		r.metrics.Unchanged(r.cluster, r.Storage)
+		return nil
+	}
+	object, err := r.object(doc)
+	if err != nil {
+		r.known.doubt(name, revision)
+		r.invalid(name, err)
+		return nil
+	}
+	rejected := func(err error) {
+		r.known.doubt(name, revision)
+		r.rejected(name, err)
+	}
+	err = r.writer.Enqueue(ctx, writer.Change{Change: storage.Change{Put: object}, Rejected: rejected})
+	if err != nil {
+		r.known.doubt(name, revision)
+	}
+	return err
+}
+
+// Deleted implements reflector.Sink.
+func (r *resource) Deleted(ctx context.Context, head document.Head) error {
+	return r.remove(ctx, nameOf(head))
+}
+
+func (r *resource) remove(ctx context.Context, name objectName) error {
+	key := storage.Key{Cluster: r.cluster, Resource: r.Storage, Namespace: name.namespace, Name: name.name}
+	rejected := func(err error) {
+		r.known.doubtRemoval(name)
+		r.rejected(name, err)
+	}
+	r.known.remove(name)
+	err := r.writer.Enqueue(ctx, writer.Change{Change: storage.Change{Delete: &key}, Rejected: rejected})
+	if err != nil {
+		r.known.doubtRemoval(name)
+	}
+	return err
+}
+
+// object returns the form in which a document is stored.
+func (r *resource) object(doc []byte) (*storage.Object, error) {
+	d, err := r.rewriter.Rewrite(doc)
+	if err != nil {
+		return nil, err
+	}
+	if r.convert != nil {
+		if d.JSON, err = r.convert(d.JSON); err != nil {
+			return nil, fmt.Errorf("convert from %s to %s: %w", r.Version, r.Storage.Version, err)
+		}
+	}
+	return &storage.Object{
+		Key:             storage.Key{Cluster: r.cluster, Resource: r.Storage, Namespace: d.Namespace, Name: d.Name},
+		Kind:            d.Kind,
+		UID:             d.UID,
+		ResourceVersion: d.ResourceVersion,
+		Controller:      d.Controller,
+		Owners:          d.Owners,
+		Labels:          d.Labels,
+		CreatedAt:       d.CreatedAt,
+		DeletedAt:       d.DeletedAt,
+		JSON:            d.JSON,
+	}, nil
+}
+
+// invalid reports an object that can't be stored because of what it holds. It is
+// read again when it changes.
+func (r *resource) invalid(name objectName, err error) {
+	r.log.Error(err, "An object of the member is left out", "object", name.String())
+	r.metrics.Invalid(r.cluster, r.Storage)
+	r.state.leftOut(fmt.Errorf("object %s is left out: %w", name, err))
+}
+
+// rejected reports an object that the storage layer refuses, and has all that differ
+// written again after a while.
+func (r *resource) rejected(name objectName, err error) {
+	r.state.leftOut(fmt.Errorf("object %s is not stored: %w", name, err))
+	r.retry.schedule(r.reflector.Relist)
+}
+
+// Unreadable implements reflector.Sink.
+func (r *resource) Unreadable(err error) {
+	r.log.Error(err, "An object of the member cannot be read and is left out")
+	r.metrics.Invalid(r.cluster, r.Storage)
+	r.state.leftOut(fmt.Errorf("an object is left out: %w", err))
+}
+
+// Watching implements reflector.Sink.
+func (r *resource) Watching() { r.state.watching() }
+
+// Failed implements reflector.Sink.
+func (r *resource) Failed(err error) {
+	r.log.Info("Cannot read from the member, try again", "err", err)
+	r.state.failed(err)
+}
+
+// delayed calls a function after a delay that grows until reset.
+type delayed struct {
+	first time.Duration
+
+	mu      sync.Mutex
+	delay   time.Duration
+	timer   *time.Timer
+	pending bool
+}
+
+// schedule has f called after the delay, unless a call is due already. f must not
+// wait.
+func (r *delayed) schedule(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.pending {
+		return
+	}
+	r.delay = min(max(2*r.delay, r.first), maxRejectedDelay)
+	r.pending = true
+	r.timer = time.AfterFunc(r.delay, func() {
+		r.mu.Lock()
+		r.pending = false
+		r.mu.Unlock()
+		f()
+	})
+}
+
+// stop cancels the call that is due.
+func (r *delayed) stop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.timer != nil {
+		r.timer.Stop()
+	}
+	r.pending = false
+}
+
+// reset makes the next delay the first again.
+func (r *delayed) reset() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.delay = 0
+}
