@@ -1,7 +1,6 @@
 package storagetest
 
 import (
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -246,13 +245,4 @@ func fieldPaths() fieldsCases {
 			filter{fmt.Sprintf("notin %q", name), but, "plain"})
 	}
 	return c
-}
-
-// quoted returns the text as JSON.
-func quoted(text string) string {
-	b, err := json.Marshal(text)
-	if err != nil {
-		return err.Error() // a string
-	}
-	return string(b)
 }

@@ -43,8 +43,12 @@ func concerns() []concern {
 	return []concern{
 		{"Get", testGet},
 		{"Apply", testApply},
+		{"Key", testKey},
+		{"Text", testText},
 		{"Filter", testFilter},
 		{"Order", testOrder},
+		{"Project", testProject},
+		{"Events", testEvents},
 		{"Page", testPage},
 		{"Versions", testVersions},
 		{"Purge", testPurge},
