@@ -14,6 +14,7 @@ func testPage(t *testing.T, s suite) {
 		{"limit and offset", pageLimit},
 		{"count", pageCount},
 		{"continue in many orders", pageContinue},
+		{"tokens belong to their query", pageTokens},
 	})
 }
 

@@ -46,13 +46,20 @@ func concerns() []concern {
 		{"Key", testKey},
 		{"Text", testText},
 		{"Filter", testFilter},
+		{"Random", testRandom},
 		{"Order", testOrder},
 		{"Project", testProject},
 		{"Events", testEvents},
 		{"Page", testPage},
+		{"Churn", testChurn},
+		{"Invalid", testInvalid},
 		{"Versions", testVersions},
 		{"Purge", testPurge},
 		{"Fence", testFence},
+		{"Context", testContext},
+		{"Concurrent", testConcurrent},
+		{"Reopen", testReopen},
+		{"Optional", testOptional},
 	}
 }
 
