@@ -6,9 +6,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -70,13 +72,19 @@ func Programs(ctx context.Context, root string, progress io.Writer, names ...str
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
+	known := programs()
+	for _, name := range names {
+		if _, ok := known[name]; !ok {
+			return "", fmt.Errorf("unknown program %q, want one of %s", name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+		}
+	}
 	for i, name := range names {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			continue
 		}
-		fmt.Fprintf(progress, "building %s (%d of %d), once: this takes %s\n", name, i+1, len(names), programs()[name].about)
+		fmt.Fprintf(progress, "building %s (%d of %d), once: this takes %s\n", name, i+1, len(names), known[name].about)
 		began := time.Now()
-		if err := one(ctx, root, dir, name, progress); err != nil {
+		if err := one(ctx, root, dir, name, known[name], progress); err != nil {
 			return "", fmt.Errorf("build %s: %w", name, err)
 		}
 		fmt.Fprintf(progress, "built %s in %s\n", name, time.Since(began).Round(time.Second))
@@ -84,11 +92,7 @@ func Programs(ctx context.Context, root string, progress io.Writer, names ...str
 	return dir, nil
 }
 
-func one(ctx context.Context, root, dir, name string, progress io.Writer) error {
-	p, ok := programs()[name]
-	if !ok {
-		return fmt.Errorf("unknown program")
-	}
+func one(ctx context.Context, root, dir, name string, p program, progress io.Writer) error {
 	// Built aside and renamed, so that no other process sees half a file.
 	aside, err := os.MkdirTemp(dir, "."+name)
 	if err != nil {

@@ -55,7 +55,7 @@ func (c *Cluster) Start(ctx context.Context) error {
 		return fmt.Errorf("cluster %s: %w", c.Name, err)
 	}
 	if err := c.StartEtcd(ctx); err != nil {
-		return fmt.Errorf("cluster %s: %w", c.Name, err)
+		return errors.Join(fmt.Errorf("cluster %s: %w", c.Name, err), c.Stop())
 	}
 	if err := c.StartAPIServer(ctx); err != nil {
 		return errors.Join(fmt.Errorf("cluster %s: %w", c.Name, err), c.Stop())

@@ -122,7 +122,10 @@ func (p *Process) Signal(s syscall.Signal) error {
 	if !p.Running() {
 		return os.ErrProcessDone
 	}
-	return syscall.Kill(p.pid, s)
+	if err := syscall.Kill(p.pid, s); !errors.Is(err, syscall.ESRCH) {
+		return err
+	}
+	return os.ErrProcessDone
 }
 
 // Kill ends the process at once and waits for its end.
@@ -140,15 +143,21 @@ func (p *Process) Stop(grace time.Duration) error {
 
 // StopWith is Stop with another signal than SIGTERM.
 func (p *Process) StopWith(s syscall.Signal, grace time.Duration) error {
-	if err := p.Signal(s); err != nil {
-		return os.Remove(pidFile(p.spec.Dir, p.spec.Name))
+	if err := p.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("stop %s: %w", p.spec.Name, err)
 	}
 	if p.await(grace) != nil {
 		if err := p.Kill(); err != nil {
 			return err
 		}
 	}
-	return os.Remove(pidFile(p.spec.Dir, p.spec.Name))
+	if _, running := Find(p.spec.Dir, p.spec.Name); running {
+		return nil // another one, started since
+	}
+	if err := os.Remove(pidFile(p.spec.Dir, p.spec.Name)); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // Wait returns when the process, started by this program, has ended: nil if its
@@ -203,10 +212,10 @@ func FreePorts(n int) ([]int, error) {
 // Until calls check every 50 ms until it returns nil, and returns its last error
 // if it does not within limit, or if the process ends.
 func (p *Process) Until(ctx context.Context, limit time.Duration, check func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for {
-		err := check(ctx)
+		err := check(limited)
 		if err == nil {
 			return nil
 		}
@@ -214,7 +223,10 @@ func (p *Process) Until(ctx context.Context, limit time.Duration, check func(con
 			return fmt.Errorf("%s has ended: %s", p.spec.Name, p.LogTail(2000))
 		}
 		select {
-		case <-ctx.Done():
+		case <-limited.Done():
+			if ctx.Err() != nil {
+				return fmt.Errorf("wait for %s: %w", p.spec.Name, ctx.Err())
+			}
 			return fmt.Errorf("%s is not ready after %s: %w; its log ends with:\n%s", p.spec.Name, limit, err, p.LogTail(2000))
 		case <-time.After(50 * time.Millisecond):
 		}
