@@ -91,14 +91,17 @@ func (m *Monitor) Run(ctx context.Context, yield func(*Served)) {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var settled time.Time
+	due, settled := time.Now(), time.Time{}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-m.wake:
 			settled = time.Now().Add(settleTime)
-			timer.Reset(settleDelay)
+			if time.Until(due) > settleDelay {
+				due = time.Now().Add(settleDelay)
+				timer.Reset(settleDelay)
+			}
 			continue
 		case <-timer.C:
 		}
@@ -115,6 +118,7 @@ func (m *Monitor) Run(ctx context.Context, yield func(*Served)) {
 		if time.Now().Before(settled) {
 			interval = settleInterval
 		}
+		due = time.Now().Add(interval)
 		timer.Reset(interval)
 	}
 }

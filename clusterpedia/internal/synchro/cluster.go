@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/klog/v2"
 
 	"clusterpedia.io/clusterpedia/internal/membercluster"
@@ -154,12 +155,15 @@ func (c *cluster) fenced() bool {
 	return c.overtaken
 }
 
-// choose sets what is to be synced.
+// choose sets what is to be synced. The selection must not be changed any more.
 func (c *cluster) choose(s negotiation.Selection) {
 	c.mu.Lock()
+	same := c.selection != nil && equality.Semantic.DeepEqual(*c.selection, s)
 	c.selection = &s
 	c.mu.Unlock()
-	wake(c.kick)
+	if !same {
+		wake(c.kick)
+	}
 }
 
 func wake(c chan<- struct{}) {

@@ -1,6 +1,7 @@
 package synchro
 
 import (
+	"slices"
 	"time"
 
 	"clusterpedia.io/clusterpedia/internal/membercluster"
@@ -40,11 +41,14 @@ func (c *cluster) apply(selection negotiation.Selection, served *membercluster.S
 		c.leftovers[r.Storage] = &leftover{known: r.known, spec: &spec}
 	}
 	c.mu.Lock()
+	changed := !c.negotiated || !slices.Equal(c.resources, next)
 	c.resources, c.negotiated = next, true
 	c.mu.Unlock()
 	c.startAll()
 	c.sortOut(selection, served)
-	c.stateChanged()
+	if changed {
+		c.stateChanged()
+	}
 }
 
 // sameReading reports whether both read and write the same.

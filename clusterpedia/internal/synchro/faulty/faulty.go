@@ -150,7 +150,7 @@ func (s *Storage) Objects() []storage.Object {
 	return slices.SortedFunc(maps.Values(s.objects), func(a, b storage.Object) int { return a.Compare(b.Key) })
 }
 
-// Names returns "resource namespace/name version" of what is stored.
+// Names returns "resource namespace/name version" of what is stored, sorted.
 func (s *Storage) Names() []string {
 	var names []string
 	for _, o := range s.Objects() {
@@ -160,6 +160,7 @@ func (s *Storage) Names() []string {
 		}
 		names = append(names, o.Resource.Resource+" "+name+" "+o.ResourceVersion)
 	}
+	slices.Sort(names)
 	return names
 }
 
