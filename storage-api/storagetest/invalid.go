@@ -3,7 +3,9 @@ package storagetest
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"testing"
+	"time"
 
 	"clusterpedia.io/storage-api/object"
 	"clusterpedia.io/storage-api/query"
@@ -155,9 +157,33 @@ func pageTokens(t *testing.T, st storage.Storage) {
 				}
 				return nil
 			})
-			if invalid := (*query.InvalidQueryError)(nil); err != nil && !errors.As(err, &invalid) {
-				t.Errorf("behind %q: want an answer or an InvalidQueryError, got %v", name, err)
+			answeredOrRefused(t, fmt.Sprintf("behind %q", name), err)
+		}
+	})
+	t.Run("a token of any time", func(t *testing.T) {
+		t.Parallel()
+		for _, year := range []int{0, 1, 1000, 1969, 2038, 9999} {
+			for _, by := range []query.OrderField{query.ByCreatedAt, query.ByDeletedAt, query.BySyncedAt} {
+				at := time.Date(year, 12, 31, 23, 59, 59, 999_999_999, time.UTC)
+				q := query.Query{Order: []query.Order{{By: by, Desc: true}}}
+				q.Continue = q.ContinueAfter(&object.Object{CreatedAt: at, DeletedAt: at, SyncedAt: at})
+				_, err := st.List(t.Context(), &q, func(o *object.Object) error {
+					if query.Compare(&q, &object.Object{CreatedAt: at, DeletedAt: at, SyncedAt: at}, o) >= 0 {
+						t.Errorf("behind the year %d by %s comes %s", year, by, o.Key)
+					}
+					return nil
+				})
+				answeredOrRefused(t, fmt.Sprintf("behind the year %d by %s", year, by), err)
 			}
 		}
 	})
+}
+
+// answeredOrRefused checks the error of a query that a storage layer may call
+// invalid. Any other error would be a server's, caused by a client.
+func answeredOrRefused(t testing.TB, what string, err error) {
+	t.Helper()
+	if invalid := (*query.InvalidQueryError)(nil); err != nil && !errors.As(err, &invalid) {
+		t.Errorf("%s: want an answer or an InvalidQueryError, got %v", what, err)
+	}
 }
