@@ -114,7 +114,7 @@ func (c *Client) Get(ctx context.Context, r Request) (*http.Response, error) {
 	if response.StatusCode == http.StatusOK || (r.ETag != "" && response.StatusCode == http.StatusNotModified) {
 		return response, nil
 	}
-	defer response.Body.Close() //nolint:errcheck // It was only read.
+	defer response.Body.Close()
 	return nil, responseError(r.Path, response)
 }
 
@@ -124,7 +124,7 @@ func (c *Client) getBytes(ctx context.Context, path string, limit int64) ([]byte
 	if err != nil {
 		return nil, err
 	}
-	defer response.Body.Close() //nolint:errcheck // It was only read.
+	defer response.Body.Close()
 	return readLimited(response.Body, limit)
 }
 
@@ -141,7 +141,7 @@ func readLimited(r io.Reader, limit int64) ([]byte, error) {
 
 func responseError(path string, response *http.Response) error {
 	// A body that cannot be read leaves the status code, which says enough.
-	body, _ := io.ReadAll(io.LimitReader(response.Body, maxErrorBody)) //nolint:errcheck // See above.
+	body, _ := io.ReadAll(io.LimitReader(response.Body, maxErrorBody))
 	if err := StatusError(body); err != nil {
 		return err
 	}
@@ -156,7 +156,8 @@ func responseError(path string, response *http.Response) error {
 // the document is none or describes a success.
 func StatusError(document []byte) error {
 	var status metav1.Status
-	if json.Unmarshal(document, &status) != nil || status.Kind != "Status" || status.Status != metav1.StatusFailure {
+	err := json.Unmarshal(document, &status)
+	if isStatus := err == nil && status.Kind == "Status"; !isStatus || status.Status != metav1.StatusFailure {
 		return nil
 	}
 	return apierrors.FromObject(&status)

@@ -133,7 +133,7 @@ func (d *discoverer) fetchRoot(ctx context.Context, root string, before answer) 
 	if err != nil {
 		return answer{}, err
 	}
-	defer response.Body.Close() //nolint:errcheck // It was only read.
+	defer response.Body.Close()
 	if response.StatusCode == http.StatusNotModified {
 		return before, nil
 	}

@@ -24,6 +24,7 @@ type limiter struct {
 	failures map[string]int
 }
 
+// When implements workqueue.TypedRateLimiter.
 func (l *limiter) When(item string) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -31,12 +32,14 @@ func (l *limiter) When(item string) time.Duration {
 	return l.delay(l.failures[item])
 }
 
+// Forget implements workqueue.TypedRateLimiter.
 func (l *limiter) Forget(item string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.failures, item)
 }
 
+// NumRequeues implements workqueue.TypedRateLimiter.
 func (l *limiter) NumRequeues(item string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -107,7 +107,7 @@ func (p phase) health(h health) metav1.Condition {
 // status.
 func setConditions(status *v1alpha2.ClusterStatus, conditions ...metav1.Condition) {
 	status.Conditions = slices.Clone(status.Conditions)
-	meta.RemoveStatusCondition(&status.Conditions, v1alpha2.ClusterSynchroInitializedCondition)
+	meta.RemoveStatusCondition(&status.Conditions, v1alpha2.ClusterSynchroInitializedCondition) //nolint:staticcheck // Earlier versions wrote it.
 	for _, c := range conditions {
 		meta.SetStatusCondition(&status.Conditions, c)
 	}

@@ -49,9 +49,9 @@ func (k *known) revision(uid, resourceVersion string) revision {
 	var h maphash.Hash
 	h.SetSeed(k.seed)
 	// A hash never fails, and no UID holds a zero byte.
-	h.WriteString(uid)             //nolint:errcheck // See above.
-	h.WriteByte(0)                 //nolint:errcheck // See above.
-	h.WriteString(resourceVersion) //nolint:errcheck // See above.
+	h.WriteString(uid)
+	h.WriteByte(0)
+	h.WriteString(resourceVersion)
 	return revision(h.Sum64() | 1)
 }
 

@@ -147,6 +147,7 @@ type secretLister struct {
 	corelisters.SecretNamespaceLister
 }
 
+// Data implements membercluster.Secrets.
 func (l secretLister) Data(name string) (map[string][]byte, error) {
 	secret, err := l.Get(name)
 	if err != nil {
@@ -174,7 +175,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 	if err := m.waitForCaches(ctx); err != nil {
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // To be told to stop is no failure.
+			return nil // to be told to stop is no failure
 		}
 		return err
 	}

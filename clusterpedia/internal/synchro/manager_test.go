@@ -156,12 +156,10 @@ func (w *world) eventually(holds func() bool, what string, args ...any) {
 }
 
 func pollUntil(holds func() bool) bool {
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(tick) {
-		if holds() {
-			return true
-		}
-	}
-	return false
+	err := wait.PollUntilContextTimeout(context.Background(), tick, patience, true, func(context.Context) (bool, error) {
+		return holds(), nil
+	})
+	return err == nil
 }
 
 func (w *world) stored(names ...string) {
@@ -232,7 +230,8 @@ func TestSyncs(t *testing.T) {
 	require.Equal(t, []string{Finalizer}, p.Finalizers)
 	require.Equal(t, "v1.37.2", p.Status.Version)
 	require.Equal(t, w.member.URL(), p.Status.APIServer)
-	require.Equal(t, "", *p.Status.ShardingName)
+	require.NotNil(t, p.Status.ShardingName)
+	require.Empty(t, *p.Status.ShardingName)
 	require.Equal(t, []v1alpha2.ClusterResourceStatus{{
 		Name: "deployments", Kind: "Deployment", Namespaced: true,
 		SyncConditions: []v1alpha2.ClusterResourceSyncCondition{{

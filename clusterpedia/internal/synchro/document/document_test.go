@@ -157,7 +157,8 @@ func FuzzRewrite(f *testing.F) {
 		require.Equal(t, head, d.Head)
 
 		want, got := decodeObject(t, doc), decodeObject(t, d.JSON)
-		metadata := want["metadata"].(map[string]any)
+		metadata, ok := want["metadata"].(map[string]any)
+		require.True(t, ok)
 		delete(metadata, "managedFields")
 		annotations, _ := metadata["annotations"].(map[string]any)
 		if annotations == nil {

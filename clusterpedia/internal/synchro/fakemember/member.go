@@ -222,11 +222,11 @@ func (m *Member) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func write(w http.ResponseWriter, text string) {
-	fmt.Fprint(w, text) //nolint:errcheck // The client notices.
+	fmt.Fprint(w, text)
 }
 
 func encode(w http.ResponseWriter, v any) {
-	json.NewEncoder(w).Encode(v) //nolint:errcheck // The client notices.
+	_ = json.NewEncoder(w).Encode(v) // The client notices.
 }
 
 func refuse(w http.ResponseWriter, code int) {
@@ -240,10 +240,10 @@ func refuse(w http.ResponseWriter, code int) {
 
 func discover(w http.ResponseWriter, path string, resources []Resource) {
 	parts := strings.Split(path, "/")[1:]
-	switch {
-	case path == "/api":
+	switch path {
+	case "/api":
 		encode(w, metav1.APIVersions{Versions: []string{"v1"}})
-	case path == "/apis":
+	case "/apis":
 		list := metav1.APIGroupList{Groups: []metav1.APIGroup{{Name: "always.k8s.io"}}}
 		for _, r := range resources {
 			if r.Group == "" {
@@ -290,8 +290,8 @@ func (m *Member) list(w http.ResponseWriter, r *http.Request, resource Resource)
 	names := slices.Sorted(maps.Keys(objects))
 	skip, version, token := 0, m.version, ""
 	if since, from, ok := strings.Cut(r.URL.Query().Get("continue"), "-"); ok {
-		version, _ = strconv.Atoi(since) //nolint:errcheck // It is our own.
-		skip, _ = strconv.Atoi(from)     //nolint:errcheck // It is our own.
+		version, _ = strconv.Atoi(since)
+		skip, _ = strconv.Atoi(from)
 		if version < m.compacted {
 			refuse(w, http.StatusGone)
 			return
@@ -333,7 +333,9 @@ func (m *Member) watch(w http.ResponseWriter, r *http.Request) {
 				write(w, fmt.Sprintf("{\"type\":%q,\"object\":%s}\n", e.kind, e.object.json))
 			}
 		}
-		w.(http.Flusher).Flush() //nolint:forcetypeassert // The server's always is one.
+		if http.NewResponseController(w).Flush() != nil {
+			return
+		}
 		select {
 		case <-r.Context().Done():
 			return

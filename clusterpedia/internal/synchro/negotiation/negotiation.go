@@ -59,11 +59,11 @@ func (s *Selection) maySelect(group string) bool {
 type Absence int
 
 const (
-	// Undecided: the member didn't tell enough to say whether it is selected.
+	// Undecided says that the member didn't tell enough to say whether it is selected.
 	Undecided Absence = iota
-	// Unselected: the user doesn't want it.
+	// Unselected says that the user doesn't want it.
 	Unselected
-	// Gone: the user may want it, but the member says that it doesn't exist.
+	// Gone says that the user may want it, but the member says that it doesn't exist.
 	Gone
 )
 

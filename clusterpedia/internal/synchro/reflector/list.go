@@ -84,7 +84,7 @@ func (r *Reflector) readList(ctx context.Context, query url.Values, yield func([
 	if err != nil {
 		return stream.List{}, err
 	}
-	defer body.Close() //nolint:errcheck // It was only read.
+	defer body.Close()
 	list, err := stream.ReadList(body, yield)
 	return list, causeOf(ctx, err)
 }
@@ -94,7 +94,7 @@ func (r *Reflector) readList(ctx context.Context, query url.Values, yield func([
 func (r *Reflector) get(ctx context.Context, cancel context.CancelCauseFunc, query url.Values) (io.ReadCloser, error) {
 	body := &impatient{stall: r.Stall}
 	body.timer = time.AfterFunc(r.Stall, func() { cancel(fmt.Errorf("the member sent nothing for %s", r.Stall)) })
-	response, err := r.Client.Get(ctx, membercluster.Request{Path: r.Path, Query: query})
+	response, err := r.Client.Get(ctx, membercluster.Request{Path: r.Path, Query: query}) //nolint:bodyclose // The caller closes it.
 	body.timer.Stop()
 	if err != nil {
 		return nil, causeOf(ctx, err)
@@ -119,12 +119,14 @@ type impatient struct {
 	stall time.Duration
 }
 
+// Read implements io.Reader.
 func (b *impatient) Read(p []byte) (int, error) {
 	b.timer.Reset(b.stall)
 	defer b.timer.Stop()
 	return b.ReadCloser.Read(p)
 }
 
+// Close implements io.Closer.
 func (b *impatient) Close() error {
 	b.timer.Stop()
 	return b.ReadCloser.Close()

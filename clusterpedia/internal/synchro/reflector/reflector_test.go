@@ -53,6 +53,7 @@ func (j *journal) Changed(_ context.Context, h document.Head, doc []byte) error 
 	j.add("changed %s %s", h.Name, h.ResourceVersion)
 	return nil
 }
+
 func (j *journal) Deleted(_ context.Context, h document.Head) error {
 	j.add("deleted %s", h.Name)
 	return nil
@@ -68,7 +69,7 @@ type step struct {
 }
 
 func text(body string) func(http.ResponseWriter, *http.Request) {
-	return func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) } //nolint:errcheck // The client tells.
+	return func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) }
 }
 
 func list(version, token string, names ...string) func(http.ResponseWriter, *http.Request) {
@@ -96,7 +97,7 @@ func fails(code int, reason string) func(http.ResponseWriter, *http.Request) {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(code)
-		fmt.Fprint(w, status(code, reason)) //nolint:errcheck // The client tells.
+		fmt.Fprint(w, status(code, reason))
 	}
 }
 
@@ -104,7 +105,7 @@ func fails(code int, reason string) func(http.ResponseWriter, *http.Request) {
 func silence(body string) func(http.ResponseWriter, *http.Request) {
 	return func(w http.ResponseWriter, r *http.Request) {
 		text(body)(w, r)
-		w.(http.Flusher).Flush() //nolint:forcetypeassert // The server's always is one.
+		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	}
 }
@@ -113,8 +114,8 @@ func silence(body string) func(http.ResponseWriter, *http.Request) {
 func cutOff(body string) func(http.ResponseWriter, *http.Request) {
 	return func(w http.ResponseWriter, r *http.Request) {
 		text(body)(w, r)
-		w.(http.Flusher).Flush() //nolint:forcetypeassert // The server's always is one.
-		panic(http.ErrAbortHandler)
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler) //nolint:forbidigo // This is how a handler ends a connection.
 	}
 }
 
@@ -210,9 +211,12 @@ func TestReflector(t *testing.T) {
 		},
 		"410 within each list": {
 			steps: []step{
-				{limit, list("10", "p2", "a 1")}, {"continue=p2", fails(410, "Expired")},
-				{limit, list("10", "p2", "a 1")}, {"continue=p2", fails(410, "Expired")},
-				{limit, list("10", "p2", "a 1")}, {"continue=p2", fails(410, "Expired")},
+				{limit, list("10", "p2", "a 1")},
+				{"continue=p2", fails(410, "Expired")},
+				{limit, list("10", "p2", "a 1")},
+				{"continue=p2", fails(410, "Expired")},
+				{limit, list("10", "p2", "a 1")},
+				{"continue=p2", fails(410, "Expired")},
 				{"!limit", list("10", "", "a 1")},
 				{watching, silence("")},
 			},

@@ -47,7 +47,7 @@ func (r *Reflector) watch(ctx context.Context, version string) (string, error) {
 	if err != nil {
 		return version, fmt.Errorf("watch %s: %w", r.Path, causeOf(ctx, err))
 	}
-	defer response.Body.Close() //nolint:errcheck // It was only read.
+	defer response.Body.Close()
 	r.Sink.Watching()
 
 	ended := make(chan struct{})

@@ -144,8 +144,7 @@ type scanner struct {
 
 // scan returns how much of piece belongs to the value, and whether it ends there.
 func (s *scanner) scan(piece []byte) (int, bool) {
-	for i := 0; i < len(piece); i++ {
-		c := piece[i]
+	for i, c := range piece {
 		switch {
 		case s.escaped:
 			s.escaped = false

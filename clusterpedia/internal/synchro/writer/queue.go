@@ -142,15 +142,15 @@ func (q *queue) full() bool {
 // little for more. done must be called before the next take.
 func (q *queue) take(ctx context.Context) ([]*entry, error) {
 	var linger <-chan time.Time
+	lingered := false
 	for {
-		q.mu.Lock()
-		if q.full() {
-			defer q.mu.Unlock()
-			return q.pop(), nil
-		}
-		empty := len(q.entries) == 0
-		q.mu.Unlock()
-		if !empty && linger == nil {
+		batch, empty := q.tryTake(lingered)
+		switch {
+		case batch != nil:
+			return batch, nil
+		case empty:
+			linger, lingered = nil, false
+		case linger == nil:
 			linger = time.After(q.limits.Linger)
 		}
 		select {
@@ -158,18 +158,22 @@ func (q *queue) take(ctx context.Context) ([]*entry, error) {
 			return nil, ctx.Err()
 		case <-q.ready:
 		case <-linger:
-			linger = nil
-			q.mu.Lock()
-			if len(q.entries) > 0 { // they may have been dropped
-				defer q.mu.Unlock()
-				return q.pop(), nil
-			}
-			q.mu.Unlock()
+			lingered = true
 		}
 	}
 }
 
-func (q *queue) pop() []*entry {
+// tryTake returns a batch if there is a full one, or any if the time for more has
+// passed; else whether the queue is empty.
+func (q *queue) tryTake(lingered bool) (batch []*entry, empty bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.entries) == 0 {
+		return nil, true
+	}
+	if !lingered && !q.full() {
+		return nil, false
+	}
 	n, size := 0, 0
 	for n < len(q.entries) && n < q.limits.BatchChanges {
 		if next := q.entries[n].size; n > 0 && size+next > q.limits.BatchBytes {
@@ -184,7 +188,7 @@ func (q *queue) pop() []*entry {
 	q.entries = slices.Delete(q.entries, 0, n)
 	q.bytes -= size
 	q.madeRoom()
-	return q.taken
+	return q.taken, false
 }
 
 func (q *queue) madeRoom() {
