@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"clusterpedia.io/testbed/process"
 )
@@ -115,7 +114,8 @@ func initialize(ctx context.Context, dir, account string, command func(path stri
 	limited, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()
 	waited := p.Wait(limited)
-	if err := p.Stop(time.Second); err != nil {
+	// It may be a script, interrupted in the middle.
+	if err := errors.Join(p.KillGroup(), p.Stop(0)); err != nil {
 		return "", err
 	}
 	if waited != nil {

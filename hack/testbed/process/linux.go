@@ -35,19 +35,47 @@ func (p *Process) run(cmd *exec.Cmd) error {
 
 func pidFile(dir, name string) string { return filepath.Join(dir, name+".pid") }
 
-// startTime returns the time at which a process started, in clock ticks since the
-// boot: field 22 of /proc/PID/stat, proc(5). A zombie counts as ended.
-func startTime(pid int) (string, error) {
+// stat returns the fields of /proc/PID/stat, proc(5), that follow the name: the
+// third, the state, is the first of them. A zombie counts as ended.
+func stat(pid int) ([]string, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil, err
+	}
+	// The name, in parentheses, may hold blanks.
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	if len(fields) < 20 || fields[0] == "Z" {
+		return nil, os.ErrProcessDone
+	}
+	return fields, nil
+}
+
+// startTime returns the time at which a process started, in clock ticks since the
+// boot.
+func startTime(pid int) (string, error) {
+	fields, err := stat(pid)
 	if err != nil {
 		return "", err
 	}
-	// The second field, the name in parentheses, may hold blanks.
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	if len(fields) < 20 || fields[0] == "Z" {
-		return "", os.ErrProcessDone
-	}
 	return fields[19], nil
+}
+
+// groupRuns reports whether a process group has a member that has not ended.
+func groupRuns(group int) bool {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return false
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if fields, err := stat(pid); err == nil && fields[2] == strconv.Itoa(group) {
+			return true
+		}
+	}
+	return false
 }
 
 func credential(name string) (*syscall.Credential, error) {

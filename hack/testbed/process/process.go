@@ -136,6 +136,20 @@ func (p *Process) Kill() error {
 	return p.await(10 * time.Second)
 }
 
+// KillGroup is Kill for a process and what it started, but for what left its
+// process group.
+func (p *Process) KillGroup() error {
+	if err := syscall.Kill(-p.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("kill %s: %w", p.spec.Name, err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); p.Running() || groupRuns(p.pid); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s and its children did not end", p.spec.Name)
+		}
+	}
+	return nil
+}
+
 // Stop asks the process to end, and kills it if it hasn't after grace.
 func (p *Process) Stop(grace time.Duration) error {
 	return p.StopWith(syscall.SIGTERM, grace)

@@ -120,6 +120,21 @@ func TestKill(t *testing.T) {
 	require.ErrorAs(t, p.Wait(t.Context()), &exit)
 }
 
+func TestKillGroup(t *testing.T) {
+	t.Parallel()
+	p := start(t, Spec{Command: []string{"sh", "-c", "sleep 1000 & echo $!; wait"}})
+	says(t, p, "\n")
+	child, err := strconv.Atoi(strings.TrimSpace(p.LogTail(100)))
+	require.NoError(t, err)
+	_, err = startTime(child)
+	require.NoError(t, err)
+	require.NoError(t, p.KillGroup())
+	require.False(t, p.Running())
+	_, err = startTime(child)
+	require.Error(t, err)
+	require.NoError(t, p.KillGroup(), "killed twice")
+}
+
 func TestFindNothing(t *testing.T) {
 	t.Parallel()
 	self, err := startTime(os.Getpid())
