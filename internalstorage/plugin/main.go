@@ -1,12 +1,16 @@
+// Command plugin is the SQL storage layer as a Go plugin. It registers "internal".
 package main
+
 import (
- _ "gorm.io/driver/mysql"
- _ "gorm.io/driver/postgres"
- _ "gorm.io/driver/sqlite"
- _ "github.com/go-sql-driver/mysql"
- _ "github.com/jackc/pgx/v5/pgconn"
- _ "github.com/mattn/go-sqlite3"
- _ "github.com/stretchr/testify/require"
- _ "clusterpedia.io/storage-api/storage"
+	"clusterpedia.io/internalstorage/store"
+	"clusterpedia.io/storage-api/storage"
 )
+
+// version is set by the linker.
+var version = "v0.0.0-unset"
+
+func init() {
+	storage.Register(storage.Driver{Name: "internal", Version: version, Open: store.Open})
+}
+
 func main() {}

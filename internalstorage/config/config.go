@@ -1,0 +1,222 @@
+// Package config reads the configuration of the SQL storage layer: its file, whose
+// keys are those that users of Clusterpedia know, and the environment.
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"clusterpedia.io/storage-api/storage"
+)
+
+// Config is the configuration file.
+type Config struct {
+	// Type is mysql, postgres, sqlite or sqlite3.
+	Type string `json:"type"`
+	// DSN takes the place of all connection keys below.
+	DSN string `json:"dsn"`
+
+	Network  string `json:"network"`
+	Host     string `json:"host"`
+	Port     Text   `json:"port"`
+	User     string `json:"user"`
+	Password string `json:"password"`
+	Database string `json:"database"`
+
+	SSLMode         string `json:"sslMode"`
+	SSLCertFile     string `json:"sslCertFile"`
+	SSLKeyFile      string `json:"sslKeyFile"`
+	SSLRootCertFile string `json:"sslRootCertFile"`
+
+	ConnPool ConnPool        `json:"connPool"`
+	MySQL    MySQL           `json:"mysql"`
+	Postgres Postgres        `json:"postgres"`
+	Params   map[string]Text `json:"params"`
+	Log      *Log            `json:"log"`
+	Metrics  Metrics         `json:"metrics"`
+
+	// AutoMigrate brings the schema up to date at the start; nil means true.
+	AutoMigrate *bool `json:"autoMigrate"`
+	// Strict makes unknown keys an error.
+	Strict bool `json:"strict"`
+}
+
+// ConnPool bounds the connections to the database.
+type ConnPool struct {
+	MaxIdleConns    int      `json:"maxIdleConns"`
+	MaxOpenConns    int      `json:"maxOpenConns"`
+	ConnMaxLifetime Duration `json:"connMaxLifetime"`
+}
+
+// MySQL are the options of its driver.
+type MySQL struct {
+	DialTimeout             Duration `json:"dialTimeout"`
+	ReadTimeout             Duration `json:"readTimeout"`
+	WriteTimeout            Duration `json:"writeTimeout"`
+	ServerPubKey            string   `json:"serverPubKey"`
+	Loc                     string   `json:"loc"`
+	MaxAllowedPacket        *int     `json:"maxAllowedPacket"`
+	AllowAllFiles           *bool    `json:"allowAllFiles"`
+	AllowCleartextPasswords *bool    `json:"allowCleartextPasswords"`
+	AllowNativePasswords    *bool    `json:"allowNativePasswords"`
+	AllowOldPasswords       *bool    `json:"allowOldPasswords"`
+	CheckConnLiveness       *bool    `json:"checkConnLiveness"`
+	ClientFoundRows         *bool    `json:"clientFoundRows"`
+	ColumnsWithAlias        *bool    `json:"columnsWithAlias"`
+	InterpolateParams       *bool    `json:"interpolateParams"`
+	MultiStatements         *bool    `json:"multiStatements"`
+	RejectReadOnly          *bool    `json:"rejectReadOnly"`
+	ParseTime               *bool    `json:"parseTime"`
+	RecoverableErrNumbers   []int    `json:"recoverableErrNumbers"`
+}
+
+// Postgres are the options of PostgreSQL.
+type Postgres struct {
+	RecoverableErrCodes []string `json:"recoverableErrCodes"`
+}
+
+// Log chooses what the database layer logs. The log goes to the server's own.
+type Log struct {
+	Stdout                    bool            `json:"stdout"`
+	Level                     string          `json:"level"`
+	Colorful                  bool            `json:"colorful"`
+	IgnoreRecordNotFoundError bool            `json:"ignoreRecordNotFoundError"`
+	SlowThreshold             Duration        `json:"slowThreshold"`
+	Logger                    json.RawMessage `json:"logger"`
+}
+
+// Metrics switches metrics off.
+type Metrics struct {
+	Disable                bool     `json:"disable"`
+	DBStatsRefreshInterval Duration `json:"dbStatsRefreshInterval"`
+}
+
+// Defaults of the connection pool.
+const (
+	defaultMaxIdleConns = 5
+	defaultMaxOpenConns = 40
+)
+
+// Duration is a duration like "1h30m".
+type Duration time.Duration
+
+// UnmarshalJSON implements json.Unmarshaler. A number counts nanoseconds.
+func (d *Duration) UnmarshalJSON(text []byte) error {
+	var s string
+	if err := json.Unmarshal(text, &s); err == nil {
+		v, err := time.ParseDuration(s)
+		*d = Duration(v)
+		return err
+	}
+	var n int64
+	if err := json.Unmarshal(text, &n); err != nil {
+		return fmt.Errorf("a duration like \"1h30m\" is needed, not %s", text)
+	}
+	*d = Duration(n)
+	return nil
+}
+
+// Text is a string that may be written as a number or a boolean.
+type Text string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *Text) UnmarshalJSON(text []byte) error {
+	var s string
+	if err := json.Unmarshal(text, &s); err == nil {
+		*t = Text(s)
+		return nil
+	}
+	var v any
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		return err
+	}
+	switch v.(type) {
+	case json.Number, bool:
+		*t = Text(text)
+		return nil
+	}
+	return fmt.Errorf("a text is needed, not %s", text)
+}
+
+// Read returns the configuration that a host passes, with the environment and the
+// defaults applied.
+func Read(s storage.Settings) (*Config, error) {
+	if s.ConfigPath == "" && s.Config == nil {
+		return nil, errors.New("configPath should not be empty")
+	}
+	c := &Config{}
+	if len(s.Config) > 0 {
+		if err := json.Unmarshal(s.Config, c); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.ConfigPath, err)
+		}
+		if err := c.unknownKeys(s); err != nil {
+			return nil, err
+		}
+	}
+	c.applyEnvironment(os.Getenv)
+	return c, c.complete()
+}
+
+// unknownKeys warns of the first key that nobody reads, or refuses it.
+func (c *Config) unknownKeys(s storage.Settings) error {
+	d := json.NewDecoder(bytes.NewReader(s.Config))
+	d.DisallowUnknownFields()
+	err := d.Decode(&Config{})
+	if err == nil {
+		return nil
+	}
+	if c.Strict {
+		return fmt.Errorf("%s: %w", s.ConfigPath, err)
+	}
+	if s.Logger != nil {
+		s.Logger.Warn("The storage configuration has a key that is ignored", "file", s.ConfigPath, "err", err)
+	}
+	return nil
+}
+
+func (c *Config) applyEnvironment(env func(string) string) {
+	port := string(c.Port)
+	for name, value := range map[string]*string{
+		"DB_TYPE": &c.Type, "DB_DSN": &c.DSN, "DB_NETWORK": &c.Network, "DB_HOST": &c.Host, "DB_PORT": &port,
+		"DB_USER": &c.User, "DB_PASSWORD": &c.Password, "DB_DATABASE": &c.Database,
+	} {
+		if v := env(name); v != "" {
+			*value = v
+		}
+	}
+	c.Port = Text(port)
+}
+
+func (c *Config) complete() error {
+	if c.Type == "" {
+		return errors.New("Type is required, but blank") //nolint:staticcheck // as users know it
+	}
+	if c.ConnPool.MaxIdleConns <= 0 {
+		c.ConnPool.MaxIdleConns = defaultMaxIdleConns
+	}
+	if c.ConnPool.MaxOpenConns <= 0 {
+		c.ConnPool.MaxOpenConns = defaultMaxOpenConns
+	}
+	if p := c.ConnPool; p.MaxIdleConns > p.MaxOpenConns {
+		return fmt.Errorf("connPool maxIdleConns is bigger than maxOpenConns, config detail: {%d %d %s}, please check the config",
+			p.MaxIdleConns, p.MaxOpenConns, time.Duration(p.ConnMaxLifetime))
+	}
+	if c.Log != nil && c.Log.Level != "" {
+		switch strings.ToLower(c.Log.Level) {
+		case "silent", "error", "warn", "info":
+		default:
+			return errors.New("log level must be one of [Silent, Error, Warn, Info], Default is 'Warn'")
+		}
+	}
+	return nil
+}
+
+// Migrates says whether the schema is brought up to date at the start.
+func (c *Config) Migrates() bool { return c.AutoMigrate == nil || *c.AutoMigrate }

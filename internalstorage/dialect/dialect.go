@@ -1,0 +1,199 @@
+// Package dialect is the one place that names a database. It knows how to connect
+// to each, its schema, the expressions that answer a query, and what its errors
+// mean. Everything above speaks to a Dialect.
+package dialect
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+
+	"gorm.io/gorm"
+
+	"clusterpedia.io/internalstorage/config"
+	"clusterpedia.io/storage-api/query"
+)
+
+// Expr is a piece of SQL with a ? for each of its arguments. All of a client's
+// text is in the arguments.
+type Expr struct {
+	SQL  string
+	Args []any
+}
+
+// Bind returns a text with its arguments.
+func Bind(text string, args ...any) Expr { return Expr{SQL: text, Args: args} }
+
+// Exprf puts expressions into a text that has a %s for each, and joins their
+// arguments.
+func Exprf(format string, parts ...Expr) Expr {
+	texts := make([]any, len(parts))
+	var args []any
+	for i, p := range parts {
+		texts[i] = p.SQL
+		args = append(args, p.Args...)
+	}
+	return Expr{SQL: fmt.Sprintf(format, texts...), Args: args}
+}
+
+// Dialect is one kind of database.
+type Dialect interface {
+	// Name is the database's name as the configuration has it.
+	Name() string
+	// Open connects for reading and for writing, which may be the same.
+	Open(c *config.Config, options *gorm.Config) (reader, writer *gorm.DB, err error)
+
+	// KeyType is the type of columns that hold names and UIDs.
+	KeyType() string
+	// Tables returns the statements that make the schema in an empty database.
+	Tables() []string
+	// Adopt returns the statements that add to an existing table of an older
+	// release what is missing, given the columns that it has.
+	Adopt(columns map[string]bool) []string
+	// Columns lists the columns of table resources; none if there is no such table.
+	Columns(ctx context.Context, db *gorm.DB) (map[string]bool, error)
+	// Locked runs fn while no other process runs one on the same database.
+	Locked(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) error
+	// ForUpdate is what a SELECT ends with to lock the rows that it reads.
+	ForUpdate() string
+
+	// Column quotes a column.
+	Column(name string) string
+	// Ordered returns a column as an expression that compares bytewise.
+	Ordered(column string) string
+	// Contains returns a condition: the text is part of the column, bytewise.
+	Contains(column, text string) Expr
+	// Number returns the value of a text column of 1 to 18 digits; 0 for any other
+	// text.
+	Number(column string) string
+	// Upsert returns how a statement that inserts rows goes on, so that it replaces
+	// what stands under the same key. keep are columns that stay if the object is
+	// still the same one, by uid.
+	Upsert(columns, keep []string) string
+
+	// InsertIgnore returns a statement that inserts so many rows and leaves those
+	// alone that are there.
+	InsertIgnore(table string, columns []string, rows int) string
+
+	// Time returns how a time is stored, and FromTime reverses it.
+	Time(t time.Time) time.Time
+	FromTime(t time.Time) time.Time
+
+	// NoTime is the zero time as an expression.
+	NoTime() string
+
+	// SeparateRaw says that column object does not keep the bytes that it is given,
+	// so that they are in column raw too.
+	SeparateRaw() bool
+	// MetadataOnly returns the document with apiVersion, kind and metadata alone.
+	MetadataOnly() string
+
+	JSON
+	// Classify says what an error of the driver means.
+	Classify(err error) Class
+}
+
+// JSON are the expressions over documents.
+type JSON interface {
+	// At goes from a document or a part of it to the part that names lead to; NULL
+	// if there is none.
+	At(doc Expr, path []query.PathElement) (Expr, error)
+	// Text returns a part as query.FieldRequirement compares it; NULL for null.
+	Text(part Expr) Expr
+	// AnyElement returns the condition that one element of a part, if it is a list,
+	// satisfies condition, which gets the element.
+	AnyElement(part Expr, alias string, condition func(element Expr) (Expr, error)) (Expr, error)
+	// OneOf returns the condition that a text is one of the values, bytewise.
+	OneOf(text Expr, values []string) Expr
+	// Compare returns the condition that a text is a number of 1 to 18 digits, maybe
+	// negative, that is greater or less than bound.
+	Compare(text Expr, operator string, bound int64) Expr
+}
+
+// Class is what an error means for the caller.
+type Class int
+
+// The classes of errors.
+const (
+	// Permanent errors stay.
+	Permanent Class = iota
+	// Conflict errors vanish if the transaction is run again at once.
+	Conflict
+	// Transient errors may vanish later.
+	Transient
+	// BadData says that the database can never store what it was given.
+	BadData
+)
+
+// For returns the dialect that the configuration asks for.
+func For(c *config.Config) (Dialect, error) {
+	switch c.Type {
+	case "sqlite", "sqlite3":
+		return sqlite{}, nil
+	case "postgres":
+		return postgres{recoverable: c.Postgres.RecoverableErrCodes}, nil
+	case "mysql":
+		return mysql{recoverable: c.MySQL.RecoverableErrNumbers}, nil
+	}
+	return nil, fmt.Errorf("not support storage type: %s", c.Type)
+}
+
+// KeyColumns are the columns of an object's key.
+func KeyColumns() []string {
+	return []string{"group", "version", "resource", "cluster", "namespace", "name"}
+}
+
+// connect opens a pool of connections within its bounds.
+func connect(dialector gorm.Dialector, options *gorm.Config, c *config.Config) (*gorm.DB, error) {
+	db, err := gorm.Open(dialector, options)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := db.DB()
+	if err != nil {
+		return nil, err
+	}
+	setPool(pool, c)
+	return db, nil
+}
+
+func setPool(pool *sql.DB, c *config.Config) {
+	pool.SetMaxIdleConns(c.ConnPool.MaxIdleConns)
+	pool.SetMaxOpenConns(c.ConnPool.MaxOpenConns)
+	pool.SetConnMaxLifetime(time.Duration(c.ConnPool.ConnMaxLifetime))
+}
+
+// values binds texts as a list in parentheses, each as the placeholder says.
+func values(placeholder string, texts []string) Expr {
+	e := Expr{SQL: "(" + strings.TrimSuffix(strings.Repeat(placeholder+", ", len(texts)), ", ") + ")"}
+	for _, t := range texts {
+		e.Args = append(e.Args, t)
+	}
+	return e
+}
+
+// insert returns a statement that inserts so many rows.
+func insert(table string, columns []string, rows int) string {
+	one := "(" + strings.TrimSuffix(strings.Repeat("?, ", len(columns)), ", ") + ")"
+	return table + " (" + strings.Join(columns, ", ") + ") VALUES " + strings.TrimSuffix(strings.Repeat(one+", ", rows), ", ")
+}
+
+// queryStrings returns the first column of a query's rows.
+func queryStrings(ctx context.Context, db *gorm.DB, text string, args ...any) (map[string]bool, error) {
+	rows, err := db.WithContext(ctx).Raw(text, args...).Rows()
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	found := map[string]bool{}
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			return nil, err
+		}
+		found[s] = true
+	}
+	return found, rows.Err()
+}

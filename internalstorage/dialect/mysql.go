@@ -1,0 +1,351 @@
+package dialect
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	mysqldriver "github.com/go-sql-driver/mysql"
+	driver "gorm.io/driver/mysql"
+	"gorm.io/gorm"
+
+	"clusterpedia.io/internalstorage/config"
+	"clusterpedia.io/storage-api/query"
+)
+
+// mysql is MySQL or MariaDB: everything here is understood by both. Texts are
+// varbinary, the one type whose comparison ignores neither case nor trailing
+// blanks in any release.
+type mysql struct {
+	// recoverable are error numbers that the configuration adds.
+	recoverable []int
+}
+
+func (mysql) Name() string { return "mysql" }
+
+func (mysql) Open(c *config.Config, options *gorm.Config) (reader, writer *gorm.DB, err error) {
+	dsn, err := mysqlConfig(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	db, err := connect(driver.New(driver.Config{DSNConfig: dsn, SkipInitializeWithVersion: true}), options, c)
+	return db, db, err
+}
+
+func mysqlConfig(c *config.Config) (*mysqldriver.Config, error) {
+	m := mysqldriver.NewConfig()
+	if c.DSN != "" {
+		parsed, err := mysqldriver.ParseDSN(c.DSN)
+		if err != nil {
+			return nil, fmt.Errorf("mysql: dsn: %w", err)
+		}
+		m = parsed
+		if m.Passwd == "" {
+			m.Passwd = c.Password
+		}
+	} else {
+		if c.Database == "" {
+			return nil, errors.New("mysql: database name is required")
+		}
+		m.Net, m.User, m.Passwd, m.DBName = "tcp", c.User, c.Password, c.Database
+		if c.Network != "" {
+			m.Net = c.Network
+		}
+		m.Addr = c.Host
+		if m.Net == "tcp" {
+			m.Addr = net.JoinHostPort(c.Host, string(c.Port))
+		}
+		m.Params = map[string]string{}
+		for key, value := range c.Params {
+			m.Params[key] = string(value)
+		}
+		if err := setMySQLOptions(m, c.MySQL); err != nil {
+			return nil, err
+		}
+		if err := setMySQLTLS(m, c); err != nil {
+			return nil, err
+		}
+	}
+	m.ParseTime, m.Loc = true, time.UTC
+	return m, nil
+}
+
+func setMySQLOptions(m *mysqldriver.Config, o config.MySQL) error {
+	m.Timeout, m.ReadTimeout, m.WriteTimeout = time.Duration(o.DialTimeout), time.Duration(o.ReadTimeout), time.Duration(o.WriteTimeout)
+	m.ServerPubKey = o.ServerPubKey
+	if o.MaxAllowedPacket != nil {
+		m.MaxAllowedPacket = *o.MaxAllowedPacket
+	}
+	for option, value := range map[*bool]*bool{
+		&m.AllowAllFiles: o.AllowAllFiles, &m.AllowCleartextPasswords: o.AllowCleartextPasswords, &m.AllowNativePasswords: o.AllowNativePasswords,
+		&m.AllowOldPasswords: o.AllowOldPasswords, &m.CheckConnLiveness: o.CheckConnLiveness, &m.ClientFoundRows: o.ClientFoundRows,
+		&m.ColumnsWithAlias: o.ColumnsWithAlias, &m.InterpolateParams: o.InterpolateParams, &m.MultiStatements: o.MultiStatements,
+		&m.RejectReadOnly: o.RejectReadOnly,
+	} {
+		if value != nil {
+			*option = *value
+		}
+	}
+	return nil
+}
+
+// setMySQLTLS knows the modes of PostgreSQL, and those of the driver.
+func setMySQLTLS(m *mysqldriver.Config, c *config.Config) error {
+	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.Host}
+	switch mode := c.SSLMode; mode {
+	case "", "disable", "false":
+		return nil
+	case "allow", "prefer", "skip-verify":
+		t.InsecureSkipVerify = true
+	case "require", "verify-ca":
+		// The chain is checked, the host's name is not.
+		t.InsecureSkipVerify = true
+		if mode == "verify-ca" || c.SSLRootCertFile == "" {
+			t.VerifyPeerCertificate = func(raw [][]byte, _ [][]*x509.Certificate) error { return verifyChain(raw, t.RootCAs) }
+		}
+	case "verify-full":
+	default:
+		return errors.New("sslmode is invalid")
+	}
+	if c.SSLRootCertFile != "" {
+		ca, err := os.ReadFile(c.SSLRootCertFile)
+		if err != nil {
+			return fmt.Errorf("unable to read CA file: %w", err)
+		}
+		t.RootCAs = x509.NewCertPool()
+		if !t.RootCAs.AppendCertsFromPEM(ca) {
+			return fmt.Errorf("unable to add CA to cert pool: %s holds no certificate", c.SSLRootCertFile)
+		}
+	}
+	if (c.SSLCertFile == "") != (c.SSLKeyFile == "") {
+		return errors.New(`both "sslcert" and "sslkey" are required`)
+	}
+	if c.SSLCertFile != "" {
+		pair, err := tls.LoadX509KeyPair(c.SSLCertFile, c.SSLKeyFile)
+		if err != nil {
+			return fmt.Errorf("unable to read cert or key: %w", err)
+		}
+		t.Certificates = []tls.Certificate{pair}
+	}
+	m.TLS = t
+	return nil
+}
+
+func verifyChain(raw [][]byte, roots *x509.CertPool) error {
+	options := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
+	var leaf *x509.Certificate
+	for i, der := range raw {
+		certificate, err := x509.ParseCertificate(der)
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			leaf = certificate
+		} else {
+			options.Intermediates.AddCert(certificate)
+		}
+	}
+	if leaf == nil {
+		return errors.New("the server has no certificate")
+	}
+	_, err := leaf.Verify(options)
+	return err
+}
+
+func (mysql) KeyType() string { return `varbinary(253)` }
+
+func (mysql) Tables() []string {
+	return []string{
+		"CREATE TABLE resources (" +
+			"id bigint unsigned NOT NULL AUTO_INCREMENT PRIMARY KEY, " +
+			"`group` varbinary(253) NOT NULL, version varbinary(253) NOT NULL, resource varbinary(253) NOT NULL, kind varbinary(253) NOT NULL, " +
+			"cluster varbinary(253) NOT NULL, namespace varbinary(253) NOT NULL, name varbinary(253) NOT NULL, " +
+			"owner_uid varbinary(253) NOT NULL DEFAULT '', uid varbinary(253) NOT NULL, resource_version varbinary(253) NOT NULL, " +
+			"object json NOT NULL, events json, event_resource_versions json, " +
+			"created_at datetime(3) NOT NULL, synced_at datetime(3) NOT NULL, deleted_at datetime(3) NULL, " +
+			"owners text, event_state longtext, raw longblob, raw_rv varbinary(253), " +
+			"UNIQUE KEY uni_group_version_resource_cluster_namespace_name (`group`, version, resource, cluster, namespace, name), " +
+			"KEY idx_group_version_resource_namespace_name (`group`, version, resource, namespace, name), " +
+			"KEY idx_group_version_resource_name (`group`, version, resource, name), " +
+			"KEY idx_cluster (cluster), KEY idx_cluster_uid (cluster, uid), KEY idx_cluster_owner_uid (cluster, owner_uid)) DEFAULT CHARSET utf8mb4",
+	}
+}
+
+func (mysql) Adopt(columns map[string]bool) []string {
+	var changes []string
+	for _, c := range [][2]string{{"owners", "text"}, {"event_state", "longtext"}, {"raw", "longblob"}, {"raw_rv", "varbinary(253)"}} {
+		if !columns[c[0]] {
+			changes = append(changes, "ADD COLUMN "+c[0]+" "+c[1])
+		}
+	}
+	if len(changes) == 0 {
+		return nil
+	}
+	// The unique key of older releases has prefixes of names and takes different
+	// objects for the same; a hash of the whole key does not.
+	if !columns["key_hash"] {
+		changes = append(changes,
+			"ADD COLUMN key_hash binary(32) GENERATED ALWAYS AS (UNHEX(SHA2(CONCAT_WS(x'00', `group`, version, resource, cluster, namespace, name), 256))) VIRTUAL",
+			"ADD UNIQUE KEY uni_key_hash (key_hash)",
+			"DROP KEY uni_group_version_resource_cluster_namespace_name",
+			"ADD KEY idx_cluster_uid (cluster, uid)",
+			"ADD KEY idx_cluster_owner_uid (cluster, owner_uid)")
+	}
+	statements := make([]string, 0, len(changes))
+	for _, change := range changes {
+		statements = append(statements, "ALTER TABLE resources "+change)
+	}
+	return statements
+}
+
+func (mysql) Columns(ctx context.Context, db *gorm.DB) (map[string]bool, error) {
+	return queryStrings(ctx, db, "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'resources'")
+}
+
+// lockWait is how long to wait for another process that changes the schema.
+const lockWait = 600 * time.Second
+
+// Locked holds a lock of the connection: changes of the schema end transactions.
+func (mysql) Locked(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) error {
+	return db.WithContext(ctx).Connection(func(conn *gorm.DB) error {
+		var got *int
+		if err := conn.Raw("SELECT GET_LOCK('clusterpedia_schema', ?)", int(lockWait.Seconds())).Scan(&got).Error; err != nil {
+			return fmt.Errorf("wait for the lock of schema changes: %w", err)
+		}
+		if got == nil || *got != 1 {
+			return fmt.Errorf("another process has been changing the schema for %s", lockWait)
+		}
+		err := fn(conn)
+		return errors.Join(err, conn.WithContext(context.WithoutCancel(ctx)).Exec("DO RELEASE_LOCK('clusterpedia_schema')").Error)
+	})
+}
+
+func (mysql) ForUpdate() string { return " FOR UPDATE" }
+
+func (mysql) Column(name string) string {
+	if name == "group" {
+		return "`group`"
+	}
+	return name
+}
+
+func (mysql) Ordered(column string) string { return column }
+
+func (mysql) Contains(column, text string) Expr {
+	return Bind("INSTR(CAST("+column+" AS BINARY), CAST(? AS BINARY)) > 0", text)
+}
+
+func (mysql) Number(column string) string {
+	return fmt.Sprintf("CASE WHEN CAST(%[1]s AS CHAR) REGEXP '^[0-9]{1,18}$' THEN CAST(CAST(%[1]s AS CHAR) AS SIGNED) ELSE 0 END", column)
+}
+
+// Upsert assigns from the left to the right: what stays depends on the uid before
+// it changes.
+func (d mysql) Upsert(columns, keep []string) string {
+	var set []string
+	for _, c := range keep {
+		set = append(set, fmt.Sprintf("%[1]s = CASE WHEN uid = VALUES(uid) THEN %[1]s END", c))
+	}
+	for _, c := range columns {
+		set = append(set, fmt.Sprintf("%[1]s = VALUES(%[1]s)", d.Column(c)))
+	}
+	return "ON DUPLICATE KEY UPDATE " + strings.Join(set, ", ")
+}
+
+// noTime stands for the zero time, which a datetime does not reach.
+var noTime = time.Date(1000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func (mysql) Time(t time.Time) time.Time {
+	if t.IsZero() {
+		return noTime
+	}
+	return t.UTC()
+}
+
+func (mysql) FromTime(t time.Time) time.Time {
+	if t.Equal(noTime) {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+func (mysql) InsertIgnore(table string, columns []string, rows int) string {
+	return "INSERT IGNORE INTO " + insert(table, columns, rows)
+}
+
+func (mysql) NoTime() string { return "CAST('1000-01-01 00:00:00' AS DATETIME(3))" }
+
+func (mysql) SeparateRaw() bool { return true }
+
+func (mysql) MetadataOnly() string {
+	return "JSON_OBJECT('apiVersion', JSON_EXTRACT(object, '$.apiVersion'), 'kind', JSON_EXTRACT(object, '$.kind'), 'metadata', JSON_EXTRACT(object, '$.metadata'))"
+}
+
+// At takes care that an index leads into arrays alone: MySQL takes any other value
+// for an array of one.
+func (mysql) At(doc Expr, path []query.PathElement) (Expr, error) {
+	if len(path) == 0 {
+		return doc, nil
+	}
+	part := func(to string) Expr { return Exprf("JSON_EXTRACT(%s, %s)", doc, Bind("?", to)) }
+	to, guards := "$", []Expr{}
+	for _, e := range path {
+		to += `."` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(e.Name) + `"`
+		if e.List {
+			guards = append(guards, Exprf("JSON_TYPE(%s) = 'ARRAY'", part(to)))
+			to += "[" + strconv.Itoa(e.Index) + "]"
+		}
+	}
+	end := part(to)
+	for _, guard := range guards {
+		end = Exprf("CASE WHEN %s THEN %s END", guard, end)
+	}
+	return end, nil
+}
+
+func (mysql) Text(part Expr) Expr {
+	return Exprf("CASE JSON_TYPE(%s) WHEN 'NULL' THEN NULL ELSE JSON_UNQUOTE(%s) END", part, part)
+}
+
+func (mysql) AnyElement(part Expr, alias string, condition func(Expr) (Expr, error)) (Expr, error) {
+	c, err := condition(Expr{SQL: alias + ".value"})
+	return Exprf("EXISTS (SELECT 1 FROM JSON_TABLE(CASE WHEN JSON_TYPE(%s) = 'ARRAY' THEN %s ELSE '[]' END, '$[*]' COLUMNS (value JSON PATH '$')) AS "+alias+" WHERE %s)", part, part, c), err
+}
+
+func (mysql) OneOf(text Expr, texts []string) Expr {
+	return Exprf("CAST(%s AS BINARY) IN %s", text, values("CAST(? AS BINARY)", texts))
+}
+
+func (mysql) Compare(text Expr, operator string, bound int64) Expr {
+	return Exprf("(%s REGEXP '^-{0,1}[0-9]{1,18}$' AND CAST(%s AS SIGNED) "+operator+" %s)", text, text, Bind("?", bound))
+}
+
+func (d mysql) Classify(err error) Class {
+	var e *mysqldriver.MySQLError
+	if errors.Is(err, mysqldriver.ErrInvalidConn) {
+		return Transient
+	}
+	if !errors.As(err, &e) {
+		return classifyCommon(err)
+	}
+	switch e.Number {
+	case 1213, 1020: // deadlock, changed since read
+		return Conflict
+	case 1053, 1205, 1290, 1040, 1203, 1042, 1152, 1158, 1159, 1160, 1161, 1927, 3024, 1969, 1021, 1041, 1836: // shutdown, locks, limits, network, time, space
+		return Transient
+	case 1366, 1406, 3140, 3141, 4025, 1153, 1300: // texts and documents that it cannot hold
+		return BadData
+	}
+	if slices.Contains(d.recoverable, int(e.Number)) {
+		return Transient
+	}
+	return Permanent
+}

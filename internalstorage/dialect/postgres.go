@@ -1,0 +1,206 @@
+package dialect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	driver "gorm.io/driver/postgres"
+	"gorm.io/gorm"
+
+	"clusterpedia.io/internalstorage/config"
+	"clusterpedia.io/storage-api/query"
+)
+
+// postgres is PostgreSQL. Column object is jsonb, which keeps the meaning of a
+// document and not its bytes.
+type postgres struct {
+	// recoverable are SQLSTATE codes that the configuration adds.
+	recoverable []string
+}
+
+func (postgres) Name() string { return "postgres" }
+
+func (postgres) Open(c *config.Config, options *gorm.Config) (reader, writer *gorm.DB, err error) {
+	dsn, err := postgresDSN(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	db, err := connect(driver.New(driver.Config{DSN: dsn}), options, c)
+	return db, db, err
+}
+
+// postgresDSN joins the connection keys in the keyword syntax of libpq.
+func postgresDSN(c *config.Config) (string, error) {
+	quote := func(v string) string {
+		return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(v) + "'"
+	}
+	if c.DSN != "" {
+		isURL := strings.HasPrefix(c.DSN, "postgres://") || strings.HasPrefix(c.DSN, "postgresql://")
+		if c.Password == "" || isURL || strings.Contains(c.DSN, "password") {
+			return c.DSN, nil
+		}
+		return c.DSN + " password=" + quote(c.Password), nil
+	}
+	if c.Database == "" {
+		return "", errors.New("postgres: database name is required")
+	}
+	var parts []string
+	for _, p := range [][2]string{
+		{"host", c.Host},
+		{"port", string(c.Port)},
+		{"user", c.User},
+		{"password", c.Password},
+		{"dbname", c.Database},
+		{"sslmode", c.SSLMode},
+		{"sslcert", c.SSLCertFile},
+		{"sslkey", c.SSLKeyFile},
+		{"sslrootcert", c.SSLRootCertFile},
+	} {
+		if p[1] != "" {
+			parts = append(parts, p[0]+"="+quote(p[1]))
+		}
+	}
+	for key, value := range c.Params {
+		parts = append(parts, key+"="+quote(string(value)))
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, " "), nil
+}
+
+func (postgres) KeyType() string { return `varchar(253) COLLATE "C"` }
+
+func (postgres) Tables() []string {
+	return append([]string{
+		`CREATE TABLE resources (
+	id bigserial PRIMARY KEY,
+	"group" varchar(253) COLLATE "C" NOT NULL, version varchar(253) COLLATE "C" NOT NULL,
+	resource varchar(253) COLLATE "C" NOT NULL, kind varchar(253) COLLATE "C" NOT NULL,
+	cluster varchar(253) COLLATE "C" NOT NULL, namespace varchar(253) COLLATE "C" NOT NULL, name varchar(253) COLLATE "C" NOT NULL,
+	owner_uid varchar(253) COLLATE "C" NOT NULL DEFAULT '', uid varchar(253) COLLATE "C" NOT NULL,
+	resource_version varchar(253) COLLATE "C" NOT NULL,
+	object jsonb NOT NULL, events jsonb, event_resource_versions jsonb,
+	created_at timestamptz NOT NULL, synced_at timestamptz NOT NULL, deleted_at timestamptz,
+	owners text, event_state text, raw bytea, raw_rv varchar(253))`,
+		`ALTER TABLE resources ALTER COLUMN raw SET STORAGE EXTERNAL`,
+		`CREATE UNIQUE INDEX uni_group_version_resource_cluster_namespace_name ON resources ("group", version, resource, cluster, namespace, name)`,
+		`CREATE INDEX idx_group_version_resource_namespace_name ON resources ("group", version, resource, namespace, name)`,
+		`CREATE INDEX idx_group_version_resource_name ON resources ("group", version, resource, name)`,
+		`CREATE INDEX idx_cluster ON resources (cluster)`,
+	}, uidIndexes()...)
+}
+
+func (postgres) Adopt(columns map[string]bool) []string {
+	var changes []string
+	for _, c := range [][2]string{{"owners", "text"}, {"event_state", "text"}, {"raw", "bytea"}, {"raw_rv", "varchar(253)"}} {
+		if !columns[c[0]] {
+			changes = append(changes, "ADD COLUMN "+c[0]+" "+c[1])
+		}
+	}
+	if len(changes) == 0 {
+		return uidIndexes()
+	}
+	// To widen a varchar changes the catalogue alone.
+	for _, c := range []string{`"group"`, "version", "resource", "kind", "owner_uid", "uid", "resource_version"} {
+		changes = append(changes, "ALTER COLUMN "+c+" TYPE varchar(253)")
+	}
+	return append([]string{"ALTER TABLE resources " + strings.Join(changes, ", ")}, uidIndexes()...)
+}
+
+func (postgres) Columns(ctx context.Context, db *gorm.DB) (map[string]bool, error) {
+	return queryStrings(ctx, db, "SELECT column_name FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = 'resources'")
+}
+
+// lockNumber is the advisory lock of schema changes: "clusterp" in ASCII.
+const lockNumber = 0x636c757374657270
+
+func (postgres) Locked(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) error {
+	return db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		if err := tx.Exec("SELECT pg_advisory_xact_lock(?)", int64(lockNumber)).Error; err != nil {
+			return fmt.Errorf("wait for the lock of schema changes: %w", err)
+		}
+		return fn(tx)
+	})
+}
+
+func (postgres) ForUpdate() string            { return " FOR UPDATE" }
+func (postgres) Column(name string) string    { return sqlite{}.Column(name) }
+func (postgres) Ordered(column string) string { return column + ` COLLATE "C"` }
+
+func (postgres) Contains(column, text string) Expr {
+	return Bind("strpos("+column+", CAST(? AS text)) > 0", text)
+}
+
+func (postgres) Number(column string) string {
+	return fmt.Sprintf("CASE WHEN %[1]s ~ '^[0-9]{1,18}$' THEN CAST(%[1]s AS bigint) ELSE 0 END", column)
+}
+
+func (p postgres) Upsert(columns, keep []string) string { return onConflict(p, columns, keep) }
+
+func (postgres) Time(t time.Time) time.Time     { return t.UTC() }
+func (postgres) FromTime(t time.Time) time.Time { return t.UTC() }
+func (postgres) InsertIgnore(table string, columns []string, rows int) string {
+	return "INSERT INTO " + insert(table, columns, rows) + " ON CONFLICT DO NOTHING"
+}
+
+func (postgres) NoTime() string { return "TIMESTAMPTZ '0001-01-01 00:00:00+00'" }
+
+func (postgres) SeparateRaw() bool { return true }
+
+func (postgres) MetadataOnly() string {
+	return "CAST(jsonb_build_object('apiVersion', object -> 'apiVersion', 'kind', object -> 'kind', 'metadata', object -> 'metadata') AS text)"
+}
+
+// At uses one operator a step: those that take a text look into objects only, and
+// those that take a number into arrays only.
+func (postgres) At(doc Expr, path []query.PathElement) (Expr, error) {
+	for _, e := range path {
+		doc = Exprf("(%s -> %s)", doc, Bind("CAST(? AS text)", e.Name))
+		if e.List {
+			doc = Exprf("(%s -> "+strconv.Itoa(e.Index)+")", doc)
+		}
+	}
+	return doc, nil
+}
+
+func (postgres) Text(part Expr) Expr { return Exprf("(%s #>> '{}')", part) }
+
+func (postgres) AnyElement(part Expr, alias string, condition func(Expr) (Expr, error)) (Expr, error) {
+	c, err := condition(Expr{SQL: alias + ".value"})
+	return Exprf("EXISTS (SELECT 1 FROM jsonb_array_elements(CASE WHEN jsonb_typeof(%s) = 'array' THEN %s END) AS "+alias+"(value) WHERE %s)", part, part, c), err
+}
+
+func (postgres) OneOf(text Expr, texts []string) Expr {
+	return Exprf("%s IN %s", text, values("CAST(? AS text)", texts))
+}
+
+func (postgres) Compare(text Expr, operator string, bound int64) Expr {
+	return Exprf("CASE WHEN %s ~ '^-{0,1}[0-9]{1,18}$' THEN CAST(%s AS bigint) "+operator+" %s ELSE FALSE END", text, text, Bind("?", bound))
+}
+
+func (p postgres) Classify(err error) Class {
+	var e *pgconn.PgError
+	if !errors.As(err, &e) {
+		return classifyCommon(err)
+	}
+	switch {
+	case e.Code == "40001" || e.Code == "40P01": // serialization failure, deadlock
+		return Conflict
+	case slices.Contains(p.recoverable, e.Code):
+		return Transient
+	case e.Code == "22P05" || e.Code == "22021" || e.Code == "22P02" || e.Code == "22001" || e.Code == "54000": // texts and documents that it cannot hold
+		return BadData
+	}
+	switch e.Code[:2] {
+	case "08", "53", "55", "57", "58": // connection, resources, locks, operator, system
+		return Transient
+	case "25": // read only, as a standby before its promotion
+		return Transient
+	}
+	return Permanent
+}

@@ -1,0 +1,305 @@
+// Package sqlquery turns a query into SQL. All of a client's text ends in bound
+// arguments; the statements are made of constants, of the dialect's expressions
+// and of numbers.
+package sqlquery
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"clusterpedia.io/internalstorage/dialect"
+	"clusterpedia.io/storage-api/object"
+	"clusterpedia.io/storage-api/query"
+)
+
+// Expr is a piece of SQL with its arguments.
+type Expr = dialect.Expr
+
+// Builder makes the statements of one query.
+type Builder struct {
+	dialect dialect.Dialect
+	query   *query.Query
+	// aliases counts the table aliases given out.
+	aliases int
+}
+
+// New returns a builder for a valid query.
+func New(d dialect.Dialect, q *query.Query) *Builder { return &Builder{dialect: d, query: q} }
+
+// never is a condition that nothing satisfies.
+var never = Expr{SQL: "1 = 0"}
+
+// Where returns the conditions of the query on the rows of table resources.
+func (b *Builder) Where() (Expr, error) {
+	q := b.query
+	if err := checkTexts(q); err != nil {
+		return Expr{}, err
+	}
+	conditions := []Expr{
+		b.types(q.Types),
+		b.oneOf("cluster", q.Clusters),
+		b.oneOf("namespace", q.Namespaces),
+		b.oneOf("name", q.Names),
+	}
+	for _, text := range q.NameContains {
+		conditions = append(conditions, b.dialect.Contains("name", text))
+	}
+	if !q.Since.IsZero() {
+		conditions = append(conditions, dialect.Bind("created_at >= ?", b.dialect.Time(q.Since)))
+	}
+	if !q.Before.IsZero() {
+		conditions = append(conditions, dialect.Bind("created_at < ?", b.dialect.Time(q.Before)))
+	}
+	if q.Visible != nil {
+		conditions = append(conditions, b.visible(q.Visible))
+	}
+	if q.Owner != nil {
+		conditions = append(conditions, b.owned())
+	}
+	fields := slices.Clone(q.Fields)
+	for _, r := range q.Labels {
+		path := []query.PathElement{{Name: "metadata"}, {Name: "labels"}, {Name: r.Key}}
+		fields = append(fields, query.FieldRequirement{Path: path, Operator: r.Operator, Values: r.Values})
+	}
+	for _, r := range fields {
+		condition, err := b.field(r)
+		if err != nil {
+			return Expr{}, err
+		}
+		conditions = append(conditions, condition)
+	}
+	return and(conditions), nil
+}
+
+// checkTexts refuses texts that no database takes and no object holds.
+func checkTexts(q *query.Query) error {
+	texts := map[string][]string{"clusters": q.Clusters, "namespaces": q.Namespaces, "names": slices.Concat(q.Names, q.NameContains)}
+	for _, r := range q.Labels {
+		texts["labelSelector"] = append(append(texts["labelSelector"], r.Key), r.Values...)
+	}
+	for _, r := range q.Fields {
+		for _, e := range r.Path {
+			texts["fieldSelector"] = append(texts["fieldSelector"], e.Name)
+		}
+		texts["fieldSelector"] = append(texts["fieldSelector"], r.Values...)
+	}
+	if q.Owner != nil {
+		texts["owner"] = []string{q.Owner.UID, q.Owner.Name, q.Owner.Group, q.Owner.Resource}
+	}
+	scopes := []query.Scope{{Types: q.Types}}
+	if q.Visible != nil {
+		scopes = append(scopes, q.Visible.Scopes...)
+	}
+	for _, s := range scopes {
+		texts["scope"] = slices.Concat(texts["scope"], s.Clusters, s.Namespaces)
+		for _, t := range s.Types {
+			texts["types"] = append(texts["types"], t.Group, t.Version, t.Resource)
+		}
+	}
+	for field, values := range texts {
+		for _, v := range values {
+			if strings.ContainsRune(v, 0) || !utf8.ValidString(v) {
+				return &query.InvalidQueryError{Field: field, Value: v, Reason: "must be UTF-8 without NUL"}
+			}
+		}
+	}
+	return nil
+}
+
+func (b *Builder) oneOf(column string, values []string) Expr {
+	return in(b.dialect.Column(column), values)
+}
+
+// in returns the condition that a column has one of the values; none: any.
+func in(column string, values []string) Expr {
+	if len(values) == 0 {
+		return Expr{}
+	}
+	args := make([]any, len(values))
+	for i, v := range values {
+		args[i] = v
+	}
+	if len(values) == 1 {
+		return dialect.Bind(column+" = ?", args...)
+	}
+	return dialect.Bind(column+" IN ("+marks(len(values))+")", args...)
+}
+
+// marks returns n placeholders.
+func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
+
+func (b *Builder) types(types []query.Type) Expr {
+	alternatives := make([]Expr, 0, len(types))
+	for _, t := range types {
+		var parts []Expr
+		if t.Group != query.AnyGroup {
+			parts = append(parts, b.oneOf("group", []string{t.Group}))
+		}
+		if t.Version != "" {
+			parts = append(parts, b.oneOf("version", []string{t.Version}))
+		}
+		if t.Resource != "" {
+			parts = append(parts, b.oneOf("resource", []string{t.Resource}))
+		}
+		if len(parts) == 0 {
+			return Expr{} // every type
+		}
+		alternatives = append(alternatives, and(parts))
+	}
+	return or(alternatives)
+}
+
+func (b *Builder) visible(v *query.Visibility) Expr {
+	alternatives := []Expr{never}
+	for _, s := range v.Scopes {
+		scope := and([]Expr{b.oneOf("cluster", s.Clusters), b.oneOf("namespace", s.Namespaces), b.types(s.Types)})
+		if scope.SQL == "" {
+			return Expr{}
+		}
+		alternatives = append(alternatives, scope)
+	}
+	return or(alternatives)
+}
+
+// links are all pairs of an owner and a stored object that it owns: controllers
+// stand in the objects' rows, the others in a table of their own.
+const links = "(SELECT id, cluster, uid, owner_uid FROM resources WHERE owner_uid <> '' UNION ALL " +
+	"SELECT s.id, s.cluster, s.uid, x.owner_uid FROM resource_owners x JOIN resources s ON s.id = x.id)"
+
+// owned returns the condition that a row is owned, so many generations down, by
+// the owner that is asked for. It goes down from the owner.
+func (b *Builder) owned() Expr {
+	w := b.query.Owner
+	first := and([]Expr{in("l.owner_uid", []string{w.UID}), in("l.cluster", b.query.Clusters)})
+	first.SQL = "SELECT 0 AS level, l.id, l.cluster, l.uid FROM " + links + " l WHERE " + first.SQL
+	if w.UID == "" {
+		first = b.owner("t")
+		first.SQL = "SELECT 0 AS level, l.id, l.cluster, l.uid FROM resources t JOIN " + links + " l ON l.cluster = t.cluster AND l.owner_uid = t.uid WHERE " + first.SQL
+	}
+	n := strconv.Itoa(w.Seniority)
+	next := "SELECT o.level + 1, l.id, l.cluster, l.uid FROM owned o JOIN " + links + " l ON l.cluster = o.cluster AND l.owner_uid = o.uid WHERE o.level < " + n
+	first.SQL = "resources.id IN (WITH RECURSIVE owned (level, id, cluster, uid) AS (" + first.SQL + " UNION " + next +
+		") SELECT id FROM owned WHERE level = " + n + ")"
+	return first
+}
+
+// owner returns the condition that the row of a table alias is the owner asked for
+// by its name.
+func (b *Builder) owner(alias string) Expr {
+	w, column := b.query.Owner, func(name string) string { return alias + "." + b.dialect.Column(name) }
+	conditions := []Expr{in(column("name"), []string{w.Name}), in(column("cluster"), b.query.Clusters)}
+	if w.Resource != "" {
+		conditions = append(conditions, in(column("group"), []string{w.Group}), in(column("resource"), []string{w.Resource}))
+	}
+	if len(b.query.Namespaces) > 0 {
+		conditions = append(conditions, or([]Expr{in(column("namespace"), []string{""}), in(column("namespace"), b.query.Namespaces)}))
+	}
+	return and(conditions)
+}
+
+// field returns the condition on the part of the document that a path leads to.
+func (b *Builder) field(r query.FieldRequirement) (Expr, error) {
+	switch r.Operator { //nolint:exhaustive // the others are no negations
+	case query.NotIn, query.NotExists:
+		positive := r
+		positive.Operator = map[query.Operator]query.Operator{query.NotIn: query.In, query.NotExists: query.Exists}[r.Operator]
+		c, err := b.field(positive)
+		// A part that is absent makes the condition NULL, which is not true.
+		return dialect.Exprf("(%s) IS NOT TRUE", c), err
+	}
+	return b.part(Expr{SQL: "resources.object"}, r.Path, r)
+}
+
+// part returns the condition on what a path leads to from a part of the document.
+func (b *Builder) part(doc Expr, path []query.PathElement, r query.FieldRequirement) (Expr, error) {
+	every := slices.IndexFunc(path, func(e query.PathElement) bool { return e.List && e.Index == query.AllElements })
+	if every < 0 {
+		end, err := b.dialect.At(doc, path)
+		if err != nil {
+			return Expr{}, err
+		}
+		return b.compare(b.dialect.Text(end), r)
+	}
+	toList := slices.Clone(path[:every+1])
+	toList[every].List = false
+	list, err := b.dialect.At(doc, toList)
+	if err != nil {
+		return Expr{}, err
+	}
+	b.aliases++
+	return b.dialect.AnyElement(list, "e"+strconv.Itoa(b.aliases), func(element Expr) (Expr, error) {
+		return b.part(element, path[every+1:], r)
+	})
+}
+
+func (b *Builder) compare(text Expr, r query.FieldRequirement) (Expr, error) {
+	switch r.Operator { //nolint:exhaustive // negations were turned around
+	case query.Exists:
+		return dialect.Exprf("%s IS NOT NULL", text), nil
+	case query.In:
+		return b.dialect.OneOf(text, r.Values), nil
+	case query.GreaterThan, query.LessThan:
+		bound, err := strconv.ParseInt(r.Values[0], 10, 64)
+		if err != nil {
+			return Expr{}, &query.InvalidQueryError{Field: "fieldSelector", Value: r.Values[0], Reason: "must be an integer"}
+		}
+		return b.dialect.Compare(text, map[query.Operator]string{query.GreaterThan: ">", query.LessThan: "<"}[r.Operator], bound), nil
+	}
+	return Expr{}, fmt.Errorf("unknown operator %q", r.Operator)
+}
+
+func and(conditions []Expr) Expr { return join(conditions, " AND ") }
+func or(conditions []Expr) Expr  { return join(conditions, " OR ") }
+
+// join joins conditions, each in parentheses. Empty ones are left out.
+func join(conditions []Expr, by string) Expr {
+	var out Expr
+	n := 0
+	for _, c := range conditions {
+		if c.SQL == "" {
+			continue
+		}
+		if n++; n > 1 {
+			out.SQL += by
+		}
+		out.SQL += "(" + c.SQL + ")"
+		out.Args = append(out.Args, c.Args...)
+	}
+	if n > 1 {
+		out.SQL = "(" + out.SQL + ")"
+	}
+	return out
+}
+
+// After returns the condition that a row comes behind the object in the query's
+// order.
+func (b *Builder) After(o *object.Object) Expr {
+	var alternatives []Expr
+	var equal []Expr
+	for _, c := range b.order() {
+		value := c.value(o)
+		operator := " > ?"
+		if c.desc {
+			operator = " < ?"
+		}
+		alternatives = append(alternatives, and(append(slices.Clone(equal), dialect.Bind(c.sql+operator, value))))
+		equal = append(equal, dialect.Bind(c.sql+" = ?", value))
+	}
+	return or(alternatives)
+}
+
+// OrderBy returns the query's order, which is total.
+func (b *Builder) OrderBy() string {
+	var columns []string
+	for _, c := range b.order() {
+		if c.desc {
+			columns = append(columns, c.sql+" DESC")
+		} else {
+			columns = append(columns, c.sql)
+		}
+	}
+	return strings.Join(columns, ", ")
+}

@@ -1,0 +1,322 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"gorm.io/gorm"
+
+	"clusterpedia.io/internalstorage/dialect"
+	"clusterpedia.io/internalstorage/rows"
+	"clusterpedia.io/storage-api/storage"
+)
+
+const (
+	// chunk is how many rows one statement writes or deletes.
+	chunk = 200
+	// attempts bounds how often a transaction that met another is run.
+	attempts = 5
+)
+
+// Apply implements storage.Storage.
+func (s *Store) Apply(ctx context.Context, w storage.Writer, changes []storage.Change) error {
+	if err := check(w, changes); err != nil {
+		return err
+	}
+	err := s.transaction(ctx, w, func(tx *gorm.DB) error {
+		// Events are recorded with what is stored by then, so the order between
+		// them and objects stays.
+		for rest := changes; len(rest) > 0; {
+			events := rest[0].Event != nil
+			end := slices.IndexFunc(rest, func(c storage.Change) bool { return (c.Event != nil) != events })
+			if end < 0 {
+				end = len(rest)
+			}
+			run := rest[:end]
+			rest = rest[end:]
+			var err error
+			if events {
+				err = s.recordEvents(tx, w.Cluster, run)
+			} else {
+				err = s.writeObjects(tx, run)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return s.applyError(ctx, err, changes)
+}
+
+// applyError names the object that cannot be stored, where that is clear.
+func (s *Store) applyError(ctx context.Context, err error, changes []storage.Change) error {
+	if err == nil || errors.Is(err, storage.ErrFenced) {
+		return err
+	}
+	if s.dialect.Classify(err) == dialect.BadData && len(changes) == 1 && changes[0].Put != nil {
+		return &storage.InvalidObjectError{Key: changes[0].Put.Key, Reason: err.Error()}
+	}
+	return s.fail(ctx, "apply", err)
+}
+
+// check refuses what no writer should send.
+func check(w storage.Writer, changes []storage.Change) error {
+	for i, c := range changes {
+		n, cluster := 0, w.Cluster
+		if c.Put != nil {
+			n, cluster = n+1, c.Put.Cluster
+			if c.Put.Kind == "" {
+				return &storage.InvalidObjectError{Key: c.Put.Key, Reason: "kind is required"}
+			}
+			if len(c.Put.JSON) == 0 {
+				return &storage.InvalidObjectError{Key: c.Put.Key, Reason: "the document is empty"}
+			}
+		}
+		if c.Delete != nil {
+			n, cluster = n+1, c.Delete.Cluster
+		}
+		if c.Event != nil {
+			n++
+		}
+		if n != 1 {
+			return fmt.Errorf("change %d: exactly one of Put, Delete and Event must be set, not %d", i, n)
+		}
+		if cluster != w.Cluster {
+			return fmt.Errorf("change %d: cluster %q is not the writer's, %q", i, cluster, w.Cluster)
+		}
+	}
+	return nil
+}
+
+// transaction runs fn with the writer's epoch checked, and again if it met another
+// transaction.
+func (s *Store) transaction(ctx context.Context, w storage.Writer, fn func(*gorm.DB) error) error {
+	for attempt := 1; ; attempt++ {
+		err := s.writer.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+			if err := s.fence(tx, w); err != nil {
+				return err
+			}
+			return fn(tx)
+		})
+		if err == nil || attempt == attempts || s.dialect.Classify(err) != dialect.Conflict {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Duration(attempt*attempt) * 5 * time.Millisecond):
+		}
+	}
+}
+
+// fence returns storage.ErrFenced if a writer with a higher epoch has written. The
+// row of the epoch stays locked until the transaction ends.
+func (s *Store) fence(tx *gorm.DB, w storage.Writer) error {
+	if w.Epoch == 0 {
+		return nil
+	}
+	seen, err := s.epoch(tx, w.Cluster)
+	if err != nil {
+		return err
+	}
+	if seen < w.Epoch {
+		if err := s.raiseEpoch(tx, w); err != nil {
+			return err
+		}
+		// Two writers may have found no row; now the row says who was higher.
+		if seen, err = s.epoch(tx, w.Cluster); err != nil {
+			return err
+		}
+	}
+	if seen > w.Epoch {
+		return fmt.Errorf("cluster %s, epoch %d: %w", w.Cluster, w.Epoch, storage.ErrFenced)
+	}
+	return nil
+}
+
+func (s *Store) epoch(tx *gorm.DB, cluster string) (int64, error) {
+	var seen []int64
+	err := tx.Raw("SELECT epoch FROM clusterpedia_epochs WHERE cluster = ?"+s.dialect.ForUpdate(), cluster).Scan(&seen).Error
+	if err != nil || len(seen) == 0 {
+		return 0, err
+	}
+	return seen[0], nil
+}
+
+func (s *Store) raiseEpoch(tx *gorm.DB, w storage.Writer) error {
+	changed := tx.Exec("UPDATE clusterpedia_epochs SET epoch = ? WHERE cluster = ? AND epoch < ?", w.Epoch, w.Cluster, w.Epoch)
+	if changed.Error != nil || changed.RowsAffected > 0 {
+		return changed.Error
+	}
+	return tx.Exec(s.dialect.InsertIgnore("clusterpedia_epochs", []string{"cluster", "epoch"}, 1), w.Cluster, w.Epoch).Error
+}
+
+// writeObjects stores and deletes what a run of changes leaves in the end.
+func (s *Store) writeObjects(tx *gorm.DB, changes []storage.Change) error {
+	puts := map[storage.Key]*storage.Object{}
+	var deletes, order []storage.Key
+	for _, c := range changes {
+		if c.Delete != nil {
+			// Also before a later Put: the events go with the object.
+			deletes = append(deletes, *c.Delete)
+			delete(puts, *c.Delete)
+			continue
+		}
+		puts[c.Put.Key] = c.Put
+		order = append(order, c.Put.Key)
+	}
+	for part := range slices.Chunk(deletes, chunk) {
+		if err := s.deleteKeys(tx, part); err != nil {
+			return err
+		}
+	}
+	var objects []*storage.Object
+	for _, key := range order {
+		if o, ok := puts[key]; ok {
+			objects = append(objects, o)
+			delete(puts, key)
+		}
+	}
+	// In one order for all writers, so that none waits for another in a circle.
+	slices.SortFunc(objects, func(a, b *storage.Object) int { return a.Key.Compare(b.Key) })
+	for part := range slices.Chunk(objects, chunk) {
+		if err := s.upsert(tx, part); err != nil {
+			return err
+		}
+		if err := s.writeOwners(tx, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) deleteKeys(tx *gorm.DB, keys []storage.Key) error {
+	where := s.keysCondition(keys)
+	return tx.Exec("DELETE FROM resources WHERE "+where.SQL, where.Args...).Error
+}
+
+func (s *Store) upsert(tx *gorm.DB, objects []*storage.Object) error {
+	columns := rows.Columns(s.dialect)
+	quoted := make([]string, len(columns))
+	for i, c := range columns {
+		quoted[i] = s.dialect.Column(c)
+	}
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	var args []any
+	for _, o := range objects {
+		values, err := rows.Row{Object: o, SyncedAt: now}.Values(s.dialect)
+		if err != nil {
+			return fmt.Errorf("%s: %w", o.Key, err)
+		}
+		args = append(args, values...)
+	}
+	text := "INSERT INTO resources (" + strings.Join(quoted, ", ") + ") VALUES " + tuples(len(columns), len(objects)) + " " +
+		s.dialect.Upsert(columns[len(dialect.KeyColumns()):], rows.Kept())
+	return tx.Exec(text, args...).Error
+}
+
+// tuples returns placeholders for so many rows of so many columns.
+func tuples(columns, n int) string {
+	one := "(" + strings.TrimSuffix(strings.Repeat("?, ", columns), ", ") + ")"
+	return strings.TrimSuffix(strings.Repeat(one+", ", n), ", ")
+}
+
+// writeOwners replaces the owners beside the controller. Few objects have any, so a
+// cluster without is not searched for what to replace. What deleted objects leave
+// behind refers to nothing.
+func (s *Store) writeOwners(tx *gorm.DB, objects []*storage.Object) error {
+	cluster := objects[0].Cluster
+	var known []int
+	if err := tx.Raw("SELECT 1 FROM resource_owners WHERE cluster = ? LIMIT 1", cluster).Scan(&known).Error; err != nil {
+		return err
+	}
+	if len(known) > 0 {
+		keys := make([]storage.Key, len(objects))
+		for i, o := range objects {
+			keys[i] = o.Key
+		}
+		where := s.keysCondition(keys)
+		err := tx.Exec("DELETE FROM resource_owners WHERE cluster = ? AND id IN (SELECT id FROM resources WHERE "+where.SQL+")", append([]any{cluster}, where.Args...)...).Error
+		if err != nil {
+			return err
+		}
+	}
+	for _, o := range objects {
+		others := rows.OtherOwners(o)
+		if len(others) == 0 {
+			continue
+		}
+		where := s.keyCondition(o.Key)
+		var ids []uint64
+		if err := tx.Raw("SELECT id FROM resources WHERE "+where.SQL, where.Args...).Scan(&ids).Error; err != nil {
+			return err
+		}
+		var values []any
+		for _, owner := range others {
+			for _, id := range ids {
+				values = append(values, cluster, owner, id)
+			}
+		}
+		for part := range slices.Chunk(values, 3*chunk) {
+			if err := tx.Exec(s.dialect.InsertIgnore("resource_owners", []string{"cluster", "owner_uid", "id"}, len(part)/3), part...).Error; err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// keysCondition selects the rows under any of the keys.
+func (s *Store) keysCondition(keys []storage.Key) dialect.Expr {
+	var all dialect.Expr
+	for i, key := range keys {
+		one := s.keyCondition(key)
+		if i > 0 {
+			all.SQL += " OR "
+		}
+		all.SQL += "(" + one.SQL + ")"
+		all.Args = append(all.Args, one.Args...)
+	}
+	return all
+}
+
+// purgeStep is how many rows a purge removes in one transaction.
+const purgeStep = 1000
+
+// Purge implements storage.Storage.
+func (s *Store) Purge(ctx context.Context, w storage.Writer, resource *storage.Resource) error {
+	where, args := "cluster = ?", []any{w.Cluster}
+	if resource != nil {
+		where += " AND " + s.dialect.Column("group") + " = ? AND version = ? AND resource = ?"
+		args = append(args, resource.Group, resource.Version, resource.Resource)
+	}
+	for {
+		var removed int
+		err := s.transaction(ctx, w, func(tx *gorm.DB) error {
+			var ids []uint64
+			err := tx.Raw(fmt.Sprintf("SELECT id FROM resources WHERE %s ORDER BY id LIMIT %d", where, purgeStep), args...).Scan(&ids).Error
+			if removed = len(ids); err != nil || removed == 0 {
+				return err
+			}
+			return tx.Exec("DELETE FROM resources WHERE id IN ?", ids).Error
+		})
+		if err != nil {
+			return s.applyError(ctx, err, nil)
+		}
+		if removed < purgeStep {
+			break
+		}
+	}
+	if resource != nil {
+		return nil
+	}
+	err := s.transaction(ctx, w, func(tx *gorm.DB) error {
+		return tx.Exec("DELETE FROM resource_owners WHERE cluster = ?", w.Cluster).Error
+	})
+	return s.applyError(ctx, err, nil)
+}

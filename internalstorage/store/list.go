@@ -1,0 +1,179 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+
+	"clusterpedia.io/internalstorage/dialect"
+	"clusterpedia.io/internalstorage/rows"
+	"clusterpedia.io/internalstorage/sqlquery"
+	"clusterpedia.io/storage-api/object"
+	"clusterpedia.io/storage-api/query"
+	"clusterpedia.io/storage-api/storage"
+)
+
+// A list is read in parts of at most this many rows and bytes, each in whole
+// before its objects are yielded: no cursor is open while a slow client reads.
+const (
+	partRows  = 500
+	partBytes = 4 << 20
+)
+
+// row is an object as it was read, with a column beyond it.
+type row struct {
+	*object.Object
+	extra []byte
+}
+
+// List implements storage.Storage.
+func (s *Store) List(ctx context.Context, q *query.Query, yield func(*storage.Object) error) (storage.Page, error) {
+	if err := q.Validate(); err != nil {
+		return storage.Page{}, err
+	}
+	return s.list(ctx, q, nil, func(r row) error { return yield(r.Object) })
+}
+
+// list lists objects, with extra columns of which there may be one.
+func (s *Store) list(ctx context.Context, q *query.Query, extra []string, yield func(row) error) (storage.Page, error) {
+	b := sqlquery.New(s.dialect, q)
+	where, err := b.Where()
+	if err != nil {
+		return storage.Page{}, err
+	}
+	var page storage.Page
+	l := &lister{store: s, query: q, where: where, order: b.OrderBy(), extra: extra, left: q.Limit, offset: q.Offset}
+	if q.Continue != "" {
+		after, err := q.Position()
+		if err != nil {
+			return page, err
+		}
+		l.after = b.After(after)
+	}
+	if page.Remaining, err = l.remaining(ctx); err != nil {
+		return page, s.fail(ctx, "count", err)
+	}
+	var last *object.Object
+	for {
+		part, more, err := l.part(ctx)
+		if err != nil {
+			return page, s.fail(ctx, "list", err)
+		}
+		for _, r := range part {
+			if err := yield(r); err != nil {
+				return page, err
+			}
+		}
+		if len(part) > 0 {
+			last = part[len(part)-1].Object
+			l.after, l.offset = b.After(last), 0
+		}
+		if !more {
+			break
+		}
+		if q.Limit > 0 && l.left == 0 {
+			page.Continue = q.ContinueAfter(last)
+			break
+		}
+	}
+	return page, nil
+}
+
+// lister reads the parts of one list.
+type lister struct {
+	store        *Store
+	query        *query.Query
+	where, after dialect.Expr
+	order        string
+	extra        []string
+	// left is how many objects the page may still have, if it is limited.
+	left, offset int64
+}
+
+func (l *lister) condition() dialect.Expr {
+	var parts []string
+	var args []any
+	for _, e := range []dialect.Expr{l.where, l.after} {
+		if e.SQL != "" {
+			parts, args = append(parts, e.SQL), append(args, e.Args...)
+		}
+	}
+	if len(parts) == 0 {
+		return dialect.Expr{}
+	}
+	return dialect.Expr{SQL: " WHERE " + strings.Join(parts, " AND "), Args: args}
+}
+
+// document is what the query wants of the documents.
+func (l *lister) document() string {
+	switch l.query.Projection {
+	case query.Metadata:
+		return l.store.dialect.MetadataOnly()
+	case query.KeyOnly:
+		return ""
+	}
+	return rows.Full
+}
+
+// part reads the next rows, and says whether there are more behind them.
+func (l *lister) part(ctx context.Context) (part []row, more bool, err error) {
+	wanted := int64(partRows)
+	if l.query.Limit > 0 {
+		wanted = min(wanted, l.left)
+	}
+	scanner, columns := rows.NewScanner(l.store.dialect, l.document(), l.query.Events)
+	columns = append(columns, l.extra...)
+	where := l.condition()
+	// One row more tells whether there are more.
+	text := "SELECT " + strings.Join(columns, ", ") + " FROM resources" + where.SQL + " ORDER BY " + l.order + " LIMIT " + strconv.FormatInt(wanted+1, 10)
+	if l.offset > 0 {
+		text += " OFFSET " + strconv.FormatInt(l.offset, 10)
+	}
+	found, err := l.store.reader.WithContext(ctx).Raw(text, where.Args...).Rows()
+	if err != nil {
+		return nil, false, err
+	}
+	defer func() { err = errors.Join(err, found.Close()) }()
+	for size := 0; found.Next(); {
+		if int64(len(part)) == wanted || size >= partBytes {
+			more = true
+			break
+		}
+		var r row
+		r.Object, err = scanner.Scan(func(targets ...any) error {
+			for range l.extra {
+				targets = append(targets, &r.extra)
+			}
+			return found.Scan(targets...)
+		})
+		if err != nil {
+			return nil, false, err
+		}
+		part = append(part, r)
+		size += len(r.JSON)
+	}
+	if l.query.Limit > 0 {
+		l.left -= int64(len(part))
+	}
+	return part, more, found.Err()
+}
+
+// remaining counts the objects behind the page, if the query wants that.
+func (l *lister) remaining(ctx context.Context) (*int64, error) {
+	if l.query.Count != query.CountExact {
+		return nil, nil
+	}
+	where := l.condition()
+	var total int64
+	if err := l.store.reader.WithContext(ctx).Raw("SELECT COUNT(*) FROM resources"+where.SQL, where.Args...).Scan(&total).Error; err != nil {
+		return nil, err
+	}
+	total = max(total-l.offset, 0)
+	if l.query.Limit > 0 {
+		total = max(total-l.query.Limit, 0)
+	} else {
+		total = 0
+	}
+	return &total, nil
+}

@@ -1,0 +1,209 @@
+// Package store is the SQL storage layer: it answers the storage contract with the
+// tables of package rows and the statements of package sqlquery.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+
+	"clusterpedia.io/internalstorage/config"
+	"clusterpedia.io/internalstorage/dialect"
+	"clusterpedia.io/internalstorage/rows"
+	"clusterpedia.io/storage-api/query"
+	"clusterpedia.io/storage-api/storage"
+)
+
+// Store is an open database.
+type Store struct {
+	dialect dialect.Dialect
+	// reader and writer may be the same.
+	reader, writer *gorm.DB
+	database       string
+	metrics        bool
+}
+
+var (
+	_ storage.Storage       = &Store{}
+	_ storage.Prober        = &Store{}
+	_ storage.MetricsWriter = &Store{}
+	_ storage.Migrator      = &Store{}
+)
+
+// Open connects to the database that the configuration names, and brings its
+// schema up to date unless that is switched off.
+func Open(ctx context.Context, settings storage.Settings) (storage.Storage, error) {
+	c, err := config.Read(settings)
+	if err != nil {
+		return nil, err
+	}
+	d, err := dialect.For(c)
+	if err != nil {
+		return nil, err
+	}
+	reader, writer, err := d.Open(c, gormConfig(c, settings.Logger))
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", d.Name(), err)
+	}
+	s := &Store{dialect: d, reader: reader, writer: writer, database: c.Database, metrics: !c.Metrics.Disable}
+	if settings.SkipMigrations || !c.Migrates() {
+		return s, nil
+	}
+	if err := s.Migrate(ctx, nil); err != nil {
+		return nil, errors.Join(err, s.Close(ctx))
+	}
+	return s, nil
+}
+
+// slowStatement is when a statement is logged as slow, by default.
+const slowStatement = 200 * time.Millisecond
+
+// gormConfig logs statements, never their values, to the host's log.
+func gormConfig(c *config.Config, log *slog.Logger) *gorm.Config {
+	options := &gorm.Config{SkipDefaultTransaction: true, Logger: logger.Discard}
+	if c.Log == nil || log == nil {
+		return options
+	}
+	level := map[string]logger.LogLevel{"silent": logger.Silent, "error": logger.Error, "": logger.Warn, "warn": logger.Warn, "info": logger.Info}[strings.ToLower(c.Log.Level)]
+	slow := time.Duration(c.Log.SlowThreshold)
+	if slow == 0 {
+		slow = slowStatement
+	}
+	options.Logger = logger.NewSlogLogger(log, logger.Config{
+		LogLevel: level, SlowThreshold: slow, IgnoreRecordNotFoundError: c.Log.IgnoreRecordNotFoundError, ParameterizedQueries: true,
+	})
+	return options
+}
+
+// fail says what an error of the database means for the caller.
+func (s *Store) fail(ctx context.Context, doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ctxErr := context.Cause(ctx); ctxErr != nil {
+		return fmt.Errorf("%s: %w", doing, errors.Join(ctx.Err(), err))
+	}
+	wrapped := fmt.Errorf("%s: %w", doing, err)
+	switch s.dialect.Classify(err) {
+	case dialect.Conflict, dialect.Transient:
+		return storage.Retryable(wrapped)
+	}
+	return wrapped
+}
+
+// Get implements storage.Storage.
+func (s *Store) Get(ctx context.Context, key storage.Key) (storage.Object, error) {
+	scanner, columns := rows.NewScanner(s.dialect, rows.Full, false)
+	where := s.keyCondition(key)
+	found, err := s.reader.WithContext(ctx).Raw("SELECT "+strings.Join(columns, ", ")+" FROM resources WHERE "+where.SQL, where.Args...).Rows()
+	if err != nil {
+		return storage.Object{}, s.fail(ctx, "get", err)
+	}
+	defer found.Close()
+	// A table of an older release may take different names for the same.
+	for found.Next() {
+		o, err := scanner.Scan(found.Scan)
+		if err != nil {
+			return storage.Object{}, s.fail(ctx, "get", err)
+		}
+		if o.Key == key {
+			return *o, nil
+		}
+	}
+	if err := found.Err(); err != nil {
+		return storage.Object{}, s.fail(ctx, "get", err)
+	}
+	return storage.Object{}, fmt.Errorf("%s: %w", key, storage.ErrNotFound)
+}
+
+func (s *Store) keyCondition(key storage.Key) dialect.Expr {
+	var conditions []string
+	for _, column := range dialect.KeyColumns() {
+		conditions = append(conditions, s.dialect.Column(column)+" = ?")
+	}
+	return dialect.Expr{SQL: strings.Join(conditions, " AND "), Args: []any{key.Group, key.Version, key.Resource.Resource, key.Cluster, key.Namespace, key.Name}}
+}
+
+// Versions implements storage.Storage.
+func (s *Store) Versions(ctx context.Context, cluster string, yield func(storage.Version) error) error {
+	q := &query.Query{Clusters: []string{cluster}, Projection: query.KeyOnly}
+	_, err := s.list(ctx, q, []string{"event_state"}, func(r row) error {
+		events, err := eventVersions(r.extra)
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.Key, err)
+		}
+		return yield(storage.Version{Key: r.Key, UID: r.UID, ResourceVersion: r.ResourceVersion, Events: events})
+	})
+	return err
+}
+
+// Probe implements storage.Prober.
+func (s *Store) Probe(ctx context.Context) error {
+	return s.fail(ctx, "probe", s.reader.WithContext(ctx).Exec("SELECT 1").Error)
+}
+
+// Pending implements storage.Migrator.
+func (s *Store) Pending(ctx context.Context) ([]storage.Migration, error) {
+	pending, err := rows.Pending(ctx, s.writer, s.dialect)
+	return pending, s.fail(ctx, "look at the schema", err)
+}
+
+// Migrate implements storage.Migrator.
+func (s *Store) Migrate(ctx context.Context, done func(storage.Migration)) error {
+	return s.fail(ctx, "bring the schema up to date", rows.Migrate(ctx, s.writer, s.dialect, done))
+}
+
+// Close implements storage.Storage.
+func (s *Store) Close(context.Context) error {
+	var errs []error
+	for _, db := range []*gorm.DB{s.reader, s.writer} {
+		pool, err := db.DB()
+		if err == nil {
+			err = pool.Close()
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// WriteMetrics implements storage.MetricsWriter.
+func (s *Store) WriteMetrics(w io.Writer) error {
+	if !s.metrics {
+		return nil
+	}
+	pool, err := s.reader.DB()
+	if err != nil {
+		return err
+	}
+	return writeStats(w, s.database, pool.Stats())
+}
+
+func writeStats(w io.Writer, database string, stats sql.DBStats) error {
+	for _, m := range []struct {
+		name, help string
+		value      float64
+	}{
+		{"max_open_connections", "Maximum number of open connections to the database.", float64(stats.MaxOpenConnections)},
+		{"open_connections", "The number of established connections both in use and idle.", float64(stats.OpenConnections)},
+		{"in_use", "The number of connections currently in use.", float64(stats.InUse)},
+		{"idle", "The number of idle connections.", float64(stats.Idle)},
+		{"wait_count", "The total number of connections waited for.", float64(stats.WaitCount)},
+		{"wait_duration", "The total time blocked waiting for a new connection, in nanoseconds.", float64(stats.WaitDuration)},
+		{"max_idle_closed", "The total number of connections closed due to SetMaxIdleConns.", float64(stats.MaxIdleClosed)},
+		{"max_lifetime_closed", "The total number of connections closed due to SetConnMaxLifetime.", float64(stats.MaxLifetimeClosed)},
+		{"max_idletime_closed", "The total number of connections closed due to SetConnMaxIdleTime.", float64(stats.MaxIdleTimeClosed)},
+	} {
+		if _, err := fmt.Fprintf(w, "# HELP storage_dbstats_%[1]s %[2]s\n# TYPE storage_dbstats_%[1]s gauge\nstorage_dbstats_%[1]s{db_name=%[3]q} %[4]v\n", m.name, m.help, database, m.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
