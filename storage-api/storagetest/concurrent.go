@@ -157,27 +157,34 @@ func concurrentSame(t *testing.T, st storage.Storage) {
 	}
 }
 
-// concurrentFence lets writers of several epochs write their epoch into one
-// object until they are fenced: the last word has the highest.
+// concurrentFence lets a writer take over from others that write all the time:
+// once it has written, nothing of theirs may follow.
 func concurrentFence(t *testing.T, st storage.Storage) {
-	const highest = 8
-	var writers []func()
-	for epoch := range int64(highest) {
-		o := thing{name: "leader", version: fmt.Sprint(epoch + 1)}.object()
-		writers = append(writers, func() {
-			for range 25 {
-				err := applyRetrying(t.Context(), st, writer(epoch+1), puts(o)...)
-				if errors.Is(err, storage.ErrFenced) && epoch+1 < highest {
+	for round := range int64(30) {
+		lower, higher := writer(2*round+1), writer(2*round+2)
+		before, after := thing{name: "leader", version: "before"}.object(), thing{name: "leader", version: "after"}.object()
+		busy := make(chan struct{})
+		var once sync.Once
+		untilFenced := func() {
+			defer once.Do(func() { close(busy) })
+			for {
+				err := applyRetrying(t.Context(), st, lower, puts(before)...)
+				if errors.Is(err, storage.ErrFenced) {
 					return
 				}
 				if err != nil {
-					t.Errorf("apply with epoch %d: %v", epoch+1, err)
+					t.Errorf("apply with epoch %d: %v", lower.Epoch, err)
+					return
 				}
+				once.Do(func() { close(busy) })
 			}
+		}
+		together(untilFenced, untilFenced, func() {
+			<-busy
+			write(t.Context(), t, st, higher, puts(after)...)
 		})
+		checkStored(t, st, after)
 	}
-	together(writers...)
-	checkStored(t, st, thing{name: "leader", version: fmt.Sprint(highest)}.object())
 }
 
 func concurrentYield(t *testing.T, st storage.Storage) {

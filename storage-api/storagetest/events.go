@@ -129,6 +129,8 @@ func eventsDropped(t *testing.T, st storage.Storage) {
 	checkEvents(t, st, after, "")
 	apply(t, st, recorded(before, "old", 1), recorded(after, "new", 1))
 	checkEvents(t, st, after, "new/1")
+	apply(t, st, storage.Change{Put: before}, recorded(before, "old", 1), storage.Change{Put: after}, recorded(before, "old", 1), recorded(after, "new", 1))
+	checkEvents(t, st, after, "new/1")
 }
 
 func eventsOfOne(t *testing.T, st storage.Storage) {

@@ -314,7 +314,7 @@ func (r *random) compare(t *testing.T, st storage.Storage, q query.Query, want [
 			return fmt.Sprintf("limit %d, offset %d: remaining is %v and the token %q, want %d remaining", q.Limit, q.Offset, text(page.Remaining), page.Continue, remaining)
 		}
 	default: // in pages
-		q.Limit = int64(1 + r.IntN(40))
+		q.Limit = int64(1 + len(want)/(1+r.IntN(6)))
 		for {
 			part, page := listPage(t, st, q)
 			got = append(got, part...)
