@@ -98,7 +98,7 @@ func one(ctx context.Context, root, dir, name string, p program, progress io.Wri
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(aside)
+	defer func() { _ = os.RemoveAll(aside) }()
 	file := filepath.Join(aside, name)
 	args := append([]string{"build", "-trimpath"}, p.flags...)
 	cmd := exec.CommandContext(ctx, "go", append(args, "-o", file, p.pkg)...)

@@ -134,6 +134,6 @@ func TestPassable(t *testing.T) {
 	}
 	if info, err := os.Stat("/root"); err == nil && info.Mode()&0o001 == 0 {
 		err := passable("/root", "mysql")
-		require.ErrorContains(t, err, "cannot reach")
+		require.ErrorContains(t, err, "cannot pass through")
 	}
 }

@@ -41,7 +41,7 @@ func (s *Server) startMariaDB(ctx context.Context, dir string) error {
 	s.DSN = fmt.Sprintf("%s:%s@tcp(%s:%d)/?parseTime=true", s.User, s.Password, s.Host, s.Port)
 	s.client = mysqlClient(filepath.Join(tools, "mariadb"), s)
 	s.process, err = process.Start(process.Spec{
-		Name: string(s.Kind), Dir: dir, User: account,
+		Name: string(s.Kind), Dir: dir, User: account, Env: temporary(dir),
 		Command: []string{
 			filepath.Join(bin, "mariadbd"), "--no-defaults", "--datadir=" + data, "--init-file=" + roles,
 			"--bind-address=" + s.Host, "--port=" + strconv.Itoa(s.Port), "--skip-name-resolve",

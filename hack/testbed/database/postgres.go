@@ -49,7 +49,7 @@ func (s *Server) startPostgres(ctx context.Context, dir string) error {
 		return s.psql(ctx, bin, s.User, database, statement)
 	}
 	s.process, err = process.Start(process.Spec{
-		Name: string(s.Kind), Dir: dir, User: account,
+		Name: string(s.Kind), Dir: dir, User: account, Env: temporary(dir),
 		Command: []string{
 			filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(s.Port),
 			"-c", "listen_addresses=" + s.Host, "-c", "unix_socket_directories=", "-c", "max_connections=" + connections,

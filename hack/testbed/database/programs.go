@@ -86,7 +86,7 @@ func passable(dir, name string) error {
 			continue
 		}
 		if inside, err := filepath.Rel(os.TempDir(), dir); err != nil || strings.HasPrefix(inside, "..") {
-			return fmt.Errorf("the user %s cannot reach the database's directory through %s: choose another, such as one below %s, or chmod o+x it", name, dir, os.TempDir())
+			return fmt.Errorf("the user %s, whom the database runs as, cannot pass through %s: choose another directory for it, or chmod o+x that one", name, dir)
 		}
 		if err := os.Chmod(dir, info.Mode()|0o011); err != nil {
 			return err
@@ -94,6 +94,10 @@ func passable(dir, name string) error {
 	}
 	return nil
 }
+
+// temporary is an environment variable for temporary files in dir. Those of this
+// process may be closed to the server's user.
+func temporary(dir string) []string { return []string{"TMPDIR=" + dir} }
 
 // initialize makes the directory data in dir with a command that is given the
 // path to make, once. It is made aside and renamed, so that half of one, of an
@@ -107,7 +111,7 @@ func initialize(ctx context.Context, dir, account string, command func(path stri
 	if err := os.RemoveAll(aside); err != nil {
 		return "", err
 	}
-	p, err := process.Start(process.Spec{Name: "initialize", Dir: dir, User: account, Command: command(aside)})
+	p, err := process.Start(process.Spec{Name: "initialize", Dir: dir, User: account, Env: temporary(dir), Command: command(aside)})
 	if err != nil {
 		return "", err
 	}

@@ -57,8 +57,8 @@ func Start(spec Spec) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close()
-	cmd := exec.Command(spec.Command[0], spec.Command[1:]...)
+	defer func() { _ = log.Close() }()                        // the process has its own
+	cmd := exec.Command(spec.Command[0], spec.Command[1:]...) //nolint:noctx // it lives until it is stopped
 	cmd.Dir, cmd.Stdout, cmd.Stderr = spec.Dir, log, log
 	cmd.Env = append(os.Environ(), spec.Env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -133,7 +133,7 @@ func (p *Process) Kill() error {
 	if err := p.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
-	return p.await(10 * time.Second)
+	return p.await(killLimit, p.Running)
 }
 
 // KillGroup is Kill for a process and what it started, but for what left its
@@ -142,12 +142,7 @@ func (p *Process) KillGroup() error {
 	if err := syscall.Kill(-p.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("kill %s: %w", p.spec.Name, err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); p.Running() || groupRuns(p.pid); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			return fmt.Errorf("%s and its children did not end", p.spec.Name)
-		}
-	}
-	return nil
+	return p.await(killLimit, func() bool { return p.Running() || groupRuns(p.pid) })
 }
 
 // Stop asks the process to end, and kills it if it hasn't after grace.
@@ -160,7 +155,7 @@ func (p *Process) StopWith(s syscall.Signal, grace time.Duration) error {
 	if err := p.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stop %s: %w", p.spec.Name, err)
 	}
-	if p.await(grace) != nil {
+	if p.await(grace, p.Running) != nil {
 		if err := p.Kill(); err != nil {
 			return err
 		}
@@ -185,8 +180,14 @@ func (p *Process) Wait(ctx context.Context) error {
 	}
 }
 
-func (p *Process) await(limit time.Duration) error {
-	for deadline := time.Now().Add(limit); p.Running(); time.Sleep(20 * time.Millisecond) {
+// killLimit bounds the end of what was killed.
+const killLimit = 10 * time.Second
+
+// await returns when nothing runs any more.
+func (p *Process) await(limit time.Duration, runs func() bool) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(limit); runs(); <-tick.C {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("%s did not end within %s", p.spec.Name, limit)
 		}
@@ -200,7 +201,7 @@ func (p *Process) LogTail(limit int64) string {
 	if err != nil {
 		return err.Error()
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	if end, err := f.Seek(0, io.SeekEnd); err == nil {
 		_, _ = f.Seek(max(0, end-limit), io.SeekStart)
 	}
@@ -212,13 +213,27 @@ func (p *Process) LogTail(limit int64) string {
 // listens on.
 func FreePorts(n int) ([]int, error) {
 	var ports []int
+	var listeners []net.Listener
+	defer func() {
+		for _, l := range listeners {
+			_ = l.Close()
+		}
+	}()
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 		if err != nil {
 			return nil, err
 		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		listeners = append(listeners, l)
+		_, text, err := net.SplitHostPort(l.Addr().String())
+		if err != nil {
+			return nil, err
+		}
+		port, err := strconv.Atoi(text)
+		if err != nil {
+			return nil, err
+		}
+		ports = append(ports, port)
 	}
 	return ports, nil
 }

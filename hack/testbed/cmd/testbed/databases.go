@@ -31,7 +31,7 @@ func (t *testbed) databases(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	if f.NArg() == 0 {
-		return errors.New("databases: give a command, as in: databases -- go test ./...")
+		return errors.New("databases: give a command after --")
 	}
 	dir, err := os.MkdirTemp("", "testbed-databases-")
 	if err != nil {
@@ -48,11 +48,12 @@ func (t *testbed) databases(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	env := environment()
+	where := t.path(*workdir)
+	env := append(environment(), "PWD="+where)
 	for _, s := range servers {
 		env = append(env, s.Kind.Variable()+"="+s.DSN)
 	}
-	return t.command(ctx, t.path(*workdir), env, f.Args())
+	return t.command(ctx, where, env, f.Args())
 }
 
 // startDatabases starts, in parallel, the servers whose variable is not set. It
@@ -100,7 +101,7 @@ func environment() []string {
 // passed on to it.
 func (t *testbed) command(ctx context.Context, dir string, env, args []string) error {
 	cmd := exec.Command(args[0], args[1:]...) //nolint:noctx // signals are passed on, so that it can end well
-	cmd.Dir, cmd.Env = dir, append(env, "PWD="+dir)
+	cmd.Dir, cmd.Env = dir, env
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, t.out, t.err
 	// On a terminal the command must stay in the foreground, where Ctrl-C reaches it
 	// anyway. Elsewhere it gets a group, so that a signal reaches its children too.
@@ -149,7 +150,7 @@ func exit(err error) error {
 		return err
 	}
 	if status, ok := ended.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		return exitCode(128 + int(status.Signal()))
+		return exitError(128 + int(status.Signal()))
 	}
-	return exitCode(ended.ExitCode())
+	return exitError(ended.ExitCode())
 }

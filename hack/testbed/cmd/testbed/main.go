@@ -40,11 +40,11 @@ func main() {
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	interrupted := ctx.Err() != nil
 	stop()
-	var code exitCode
+	var ended exitError
 	switch {
 	case err == nil, errors.Is(err, pflag.ErrHelp):
-	case errors.As(err, &code):
-		os.Exit(int(code))
+	case errors.As(err, &ended):
+		os.Exit(int(ended))
 	case interrupted:
 		fmt.Fprintln(os.Stderr, "interrupted")
 		os.Exit(130)
@@ -54,10 +54,10 @@ func main() {
 	}
 }
 
-// exitCode ends this program as a command that it ran ended.
-type exitCode int
+// exitError ends this program as a command that it ran ended.
+type exitError int
 
-func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 // testbed is one invocation.
 type testbed struct {
