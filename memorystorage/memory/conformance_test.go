@@ -8,11 +8,11 @@ import (
 	"clusterpedia.io/storage-api/storagetest"
 )
 
-func open(t testing.TB) storage.Storage {
-	t.Helper()
-	s, err := memory.Open(t.Context(), storage.Settings{})
+func open(tb testing.TB) storage.Storage {
+	tb.Helper()
+	s, err := memory.Open(tb.Context(), storage.Settings{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }

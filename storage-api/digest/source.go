@@ -3,4 +3,4 @@
 package digest
 
 // Source is the SHA-256 of the contract's source files, the first 8 bytes in hexadecimal.
-const Source = "8d77b98ceb0e1d4c"
+const Source = "82b43da7fcaddd4b"

@@ -40,7 +40,7 @@ func TestCompare(t *testing.T) {
 	for i, change := range changes {
 		k := base
 		change(&k)
-		if k.Compare(k) != 0 {
+		if same := k; k.Compare(same) != 0 {
 			t.Errorf("%s is not equal to itself", k)
 		}
 		if i > 0 && (k.Compare(last) >= 0 || last.Compare(k) <= 0) {

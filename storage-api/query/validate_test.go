@@ -47,8 +47,10 @@ func TestValidate(t *testing.T) {
 		{"label notexists with a value", label("app", query.NotExists, "w"), `invalid query: labelSelector "app": operator notexists takes no value`},
 		{"label greater than two", label("app", query.GreaterThan, "1", "2"), `invalid query: labelSelector "app": operator gt takes exactly one value`},
 		{"label less than a text", label("app", query.LessThan, "ten"), `invalid query: labelSelector "app": operator lt needs an integer, not "ten"`},
-		{"label less than too little", label("app", query.LessThan, "-9223372036854775809"),
-			`invalid query: labelSelector "app": operator lt needs an integer, not "-9223372036854775809"`},
+		{
+			"label less than too little", label("app", query.LessThan, "-9223372036854775809"),
+			`invalid query: labelSelector "app": operator lt needs an integer, not "-9223372036854775809"`,
+		},
 		{"field without a path", field(nil, query.Exists), `invalid query: fieldSelector: a path is empty`},
 		{"field with an empty name", field(words("a", ""), query.Exists), `invalid query: fieldSelector "a.": a field name is empty`},
 		{"field with a negative index", field([]query.PathElement{at("a", -2)}, query.Exists), `invalid query: fieldSelector "a[-2]": a list index is negative`},

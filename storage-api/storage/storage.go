@@ -195,6 +195,7 @@ const (
 // Collections is implemented by storage layers that define collection resources:
 // named sets of types, listed as one.
 type Collections interface {
+	// Collections returns all that the storage layer defines.
 	Collections(ctx context.Context) ([]Collection, error)
 }
 

@@ -29,7 +29,7 @@ func Benchmark(b *testing.B, open Open) {
 	b.Run("read", func(b *testing.B) { benchRead(b, s.start(b)) })
 }
 
-// benchPod is a pod as most clusters hold many of: owned, labelled, and 6 KiB
+// benchPod is a pod as most clusters hold many of: owned, labeled, and 6 KiB
 // long.
 func benchPod(i int) *object.Object {
 	app := fmt.Sprint("app-", i%400)
@@ -65,9 +65,9 @@ func benchApply(b *testing.B, st storage.Storage) {
 }
 
 func benchRead(b *testing.B, st storage.Storage) {
-	all := make([]*object.Object, benchObjects)
-	for i := range all {
-		all[i] = benchPod(i)
+	all := make([]*object.Object, 0, benchObjects+4000)
+	for i := range benchObjects {
+		all = append(all, benchPod(i))
 	}
 	for i := range 4000 { // the owners' rows: small
 		all = append(all, thing{

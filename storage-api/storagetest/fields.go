@@ -113,12 +113,18 @@ func fieldValues() fieldsCases {
 			{"in, escaped slash", field("spec.v", query.In, "a/b"), "slash"},
 			{"in, lines", field("spec.v", query.In, "a\nb\tc"), "lines"},
 			{"in, null is a text only", field("spec.v", query.In, "null"), "nulltx"},
-			{"notin holds for what is absent", field("spec.v", query.NotIn, "web"),
-				"accent empty lines list max minus no none null nulltx object quotes slash spaced three threet upper yes yestxt"},
-			{"notin, several", where(field("spec.v", query.NotIn, "web", "Web", "3", "true", "false", ""), field("spec.v", query.Exists)),
-				"accent lines list max minus nulltx object quotes slash spaced"},
-			{"exists", field("spec.v", query.Exists),
-				"accent empty lines list max minus no nulltx object quotes slash spaced text three threet upper yes yestxt"},
+			{
+				"notin holds for what is absent", field("spec.v", query.NotIn, "web"),
+				"accent empty lines list max minus no none null nulltx object quotes slash spaced three threet upper yes yestxt",
+			},
+			{
+				"notin, several", where(field("spec.v", query.NotIn, "web", "Web", "3", "true", "false", ""), field("spec.v", query.Exists)),
+				"accent lines list max minus nulltx object quotes slash spaced",
+			},
+			{
+				"exists", field("spec.v", query.Exists),
+				"accent empty lines list max minus no nulltx object quotes slash spaced text three threet upper yes yestxt",
+			},
 			{"notexists: absent or null", field("spec.v", query.NotExists), "none null"},
 			{"an object exists", where(field("spec", query.Exists), field("spec.v", query.NotExists)), "null"},
 			{"of metadata", field("metadata.name", query.In, "none", "text"), "none text"},
@@ -189,10 +195,14 @@ func fieldLists() fieldsCases {
 			{"list in list, first", field("spec.c[].ports[0].p", query.In, "443", "8080"), "one"},
 			{"list in list, greater", field("spec.c[].ports[].p", query.GreaterThan, "443"), "one"},
 			{"list in list, less", field("spec.c[].ports[].p", query.LessThan, "443"), "two"},
-			{"list in list, greater and less by different elements",
-				where(field("spec.c[].ports[].p", query.GreaterThan, "400"), field("spec.c[].ports[].p", query.LessThan, "100")), "two"},
-			{"conditions may hold for different elements",
-				where(field("spec.c[].name", query.In, "side"), field("spec.c[].image", query.In, "web:1")), "swapped two"},
+			{
+				"list in list, greater and less by different elements",
+				where(field("spec.c[].ports[].p", query.GreaterThan, "400"), field("spec.c[].ports[].p", query.LessThan, "100")), "two",
+			},
+			{
+				"conditions may hold for different elements",
+				where(field("spec.c[].name", query.In, "side"), field("spec.c[].image", query.In, "web:1")), "swapped two",
+			},
 			{"texts, in", field("spec.t[]", query.In, "b", "x"), "mixed texts"},
 			{"texts, true", field("spec.t[]", query.In, "true"), "mixed texts"},
 			{"texts, number", field("spec.t[]", query.In, "1"), "mixed"},
@@ -228,7 +238,8 @@ func fieldPaths() fieldsCases {
 		{"other case within", field("spec.A.b", query.Exists), "upper"},
 		{"through a text", field("spec.a.b", query.Exists), "plain"},
 		{"single quote", query.Query{Fields: []query.FieldRequirement{
-			{Path: []query.PathElement{{Name: "spec"}, {Name: "it's"}}, Operator: query.In, Values: []string{"x"}}}}, "quoted"},
+			{Path: []query.PathElement{{Name: "spec"}, {Name: "it's"}}, Operator: query.In, Values: []string{"x"}},
+		}}, "quoted"},
 	}
 	for i, name := range odd {
 		thing := fmt.Sprint("odd-", i)

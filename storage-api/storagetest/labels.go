@@ -52,10 +52,14 @@ func filterLabels(t *testing.T, s suite) {
 		{"in, question mark", where("?", query.In, "?"), "quotes"},
 		{"in, dollar sign", where("$", query.In, "$"), "quotes"},
 		{"in, unknown key", where("none", query.In, "web"), ""},
-		{"notin holds for an absent label", where("tier", query.NotIn, "front"),
-			"db empty fraction long nested nine none numbers odd padded quotes spaced text upper"},
-		{"notin, several values", where("app", query.NotIn, "web", "db", "", "web2", "WEB"),
-			"fraction long nested nine none odd padded quotes spaced text"},
+		{
+			"notin holds for an absent label", where("tier", query.NotIn, "front"),
+			"db empty fraction long nested nine none numbers odd padded quotes spaced text upper",
+		},
+		{
+			"notin, several values", where("app", query.NotIn, "web", "db", "", "web2", "WEB"),
+			"fraction long nested nine none odd padded quotes spaced text",
+		},
 		{"notin, value of other case", both(where("app", query.NotIn, "web"), where("app", query.Exists)), "db empty numbers spaced upper"},
 		{"exists", where("app", query.Exists), "db empty numbers spaced upper web"},
 		{"exists, key with dots and a slash", where("example.io/part-of", query.Exists), "web"},

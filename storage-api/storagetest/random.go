@@ -88,6 +88,7 @@ func (r *random) oneIn(n int) bool { return r.IntN(n) == 0 }
 
 func (r *random) cluster() string   { return pick(r, "c1", "c2", "c3", "C1") }
 func (r *random) namespace() string { return pick(r, "", "default", "kube-system", "Default", "a-b") }
+
 func (r *random) name() string {
 	return pick(r, "web", "Web", "db", "web-1", "a_b", "a%b", "a.b", "é") + pick(r, "", "", "-1", "-2", "-x", " ")
 }
@@ -95,12 +96,15 @@ func (r *random) uid() string { return fmt.Sprint(pick(r, "uid-", "uid-", "UID-"
 func (r *random) resource() object.Resource {
 	return pick(r, pods, pods, nodes, deployments, replicasets, widgets, widgetsAlpha)
 }
+
 func (r *random) labelKey() string {
 	return pick(r, "app", "App", "tier", "example.io/part-of", "a.b/c", "number", "none")
 }
+
 func (r *random) word() string {
 	return pick(r, "web", "Web", "db", "", "true", "3", "10", "-7", "0010", "a b", "it's", `"x"`, `\`, "é", "web ", "1.5")
 }
+
 func (r *random) time() time.Time {
 	return epoch.Add(time.Duration(r.IntN(8)) * time.Second)
 }

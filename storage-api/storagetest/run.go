@@ -102,7 +102,7 @@ func (s suite) start(t testing.TB) storage.Storage {
 
 func closeStorage(t testing.TB, st storage.Storage) {
 	t.Helper()
-	if err := st.Close(context.Background()); err != nil {
+	if err := st.Close(context.WithoutCancel(t.Context())); err != nil {
 		t.Errorf("close: %v", err)
 	}
 }

@@ -64,14 +64,17 @@ func hostileQueries(text string) map[string]query.Query {
 		"no field":      spec(text, query.NotExists),
 		"field value":   spec("app", query.NotIn, text),
 		"list element": {Fields: []query.FieldRequirement{
-			{Path: []query.PathElement{{Name: "spec"}, {Name: "list", List: true, Index: query.AllElements}}, Operator: query.In, Values: texts{text}}}},
+			{Path: []query.PathElement{{Name: "spec"}, {Name: "list", List: true, Index: query.AllElements}}, Operator: query.In, Values: texts{text}},
+		}},
 		"list of that name": {Fields: []query.FieldRequirement{
-			{Path: []query.PathElement{{Name: "spec"}, {Name: text, List: true, Index: query.AllElements}, {Name: text}}, Operator: query.Exists}}},
+			{Path: []query.PathElement{{Name: "spec"}, {Name: text, List: true, Index: query.AllElements}, {Name: text}}, Operator: query.Exists},
+		}},
 		"owner":            {Owner: &query.Owner{UID: "owner " + text}},
 		"owner's name":     {Owner: &query.Owner{Name: text}},
 		"owner's resource": {Owner: &query.Owner{Name: "plain", Group: text, Resource: text}},
 		"visible": {Visible: &query.Visibility{Scopes: []query.Scope{
-			{Clusters: texts{"cluster " + text}, Namespaces: texts{text}, Types: []query.Type{{Group: text, Version: text}}}}}},
+			{Clusters: texts{"cluster " + text}, Namespaces: texts{text}, Types: []query.Type{{Group: text, Version: text}}},
+		}}},
 		// Parameters belong to gated features of the storage layer.
 		"unknown parameters": {Names: texts{text}, Params: map[string][]string{text: {text}, "whereSQL": {text}}},
 	}
