@@ -4,6 +4,7 @@ package build
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -13,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"clusterpedia.io/testbed/process"
 )
 
 // KubeVersion is the Kubernetes release of the control planes, that of
@@ -62,6 +65,9 @@ func Dir() (string, error) {
 // heartbeat is how often a long build says that it still runs.
 const heartbeat = 30 * time.Second
 
+// interruptLimit is how long an interrupted build has to end.
+const interruptLimit = 15 * time.Second
+
 // Programs builds what is missing and returns the directory. Root is the directory
 // of the test bed's module. What is done is told to progress.
 func Programs(ctx context.Context, root string, progress io.Writer, names ...string) (string, error) {
@@ -79,23 +85,49 @@ func Programs(ctx context.Context, root string, progress io.Writer, names ...str
 		}
 	}
 	for i, name := range names {
-		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+		if exists(filepath.Join(dir, name)) {
 			continue
 		}
-		fmt.Fprintf(progress, "building %s (%d of %d), once: this takes %s\n", name, i+1, len(names), known[name].about)
-		began := time.Now()
-		if err := one(ctx, root, dir, name, known[name], progress); err != nil {
+		number := fmt.Sprintf("%d of %d", i+1, len(names))
+		if err := one(ctx, root, dir, name, number, known[name], progress); err != nil {
 			return "", fmt.Errorf("build %s: %w", name, err)
 		}
-		fmt.Fprintf(progress, "built %s in %s\n", name, time.Since(began).Round(time.Second))
 	}
 	return dir, nil
 }
 
-func one(ctx context.Context, root, dir, name string, p program, progress io.Writer) error {
-	// Built aside and renamed, so that no other process sees half a file.
-	aside, err := os.MkdirTemp(dir, "."+name)
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// one builds a program, unless another process that does so at the same time is
+// faster: two would take twice as long, and twice the memory.
+func one(ctx context.Context, root, dir, name, number string, p program, progress io.Writer) (err error) {
+	unlock, err := process.Lock(ctx, filepath.Join(filepath.Dir(dir), name+".lock"), func() {
+		fmt.Fprintf(progress, "waiting for another process that builds %s: this takes %s\n", name, p.about)
+	})
 	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	if exists(filepath.Join(dir, name)) {
+		return nil
+	}
+	fmt.Fprintf(progress, "building %s (%s), once: this takes %s\n", name, number, p.about)
+	began := time.Now()
+	if err := compile(ctx, root, dir, name, p, progress); err != nil {
+		return err
+	}
+	fmt.Fprintf(progress, "built %s in %s\n", name, time.Since(began).Round(time.Second))
+	return nil
+}
+
+func compile(ctx context.Context, root, dir, name string, p program, progress io.Writer) error {
+	// Built aside and renamed, so that no other process sees half a file. There may be
+	// one of a build that was killed.
+	aside := filepath.Join(dir, "."+name+".new")
+	if err := os.RemoveAll(aside); err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(aside) }()
@@ -103,6 +135,9 @@ func one(ctx context.Context, root, dir, name string, p program, progress io.Wri
 	args := append([]string{"build", "-trimpath"}, p.flags...)
 	cmd := exec.CommandContext(ctx, "go", append(args, "-o", file, p.pkg)...)
 	cmd.Dir = filepath.Join(root, p.module)
+	// Interrupted, the go command waits for its compilers; killed, it would leave them.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = interruptLimit
 	cmd.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
 	var output strings.Builder
 	cmd.Stdout, cmd.Stderr = &output, &output
@@ -118,6 +153,9 @@ func one(ctx context.Context, root, dir, name string, p program, progress io.Wri
 		case <-tick.C:
 			fmt.Fprintf(progress, "  still building %s, %s so far\n", name, time.Since(began).Round(time.Second))
 		case err := <-done:
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 			if err != nil {
 				return fmt.Errorf("%w\n%s", err, output.String())
 			}

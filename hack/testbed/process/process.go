@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -207,35 +206,6 @@ func (p *Process) LogTail(limit int64) string {
 	}
 	text, _ := io.ReadAll(f)
 	return string(text)
-}
-
-// FreePorts returns that many TCP ports of the loopback address that nobody
-// listens on.
-func FreePorts(n int) ([]int, error) {
-	var ports []int
-	var listeners []net.Listener
-	defer func() {
-		for _, l := range listeners {
-			_ = l.Close()
-		}
-	}()
-	for range n {
-		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-		if err != nil {
-			return nil, err
-		}
-		listeners = append(listeners, l)
-		_, text, err := net.SplitHostPort(l.Addr().String())
-		if err != nil {
-			return nil, err
-		}
-		port, err := strconv.Atoi(text)
-		if err != nil {
-			return nil, err
-		}
-		ports = append(ports, port)
-	}
-	return ports, nil
 }
 
 // Until calls check every 50 ms until it returns nil, and returns its last error

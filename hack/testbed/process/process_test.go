@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -233,19 +232,5 @@ func TestUser(t *testing.T) {
 	if os.Getuid() == 0 {
 		_, err := Start(Spec{Name: "it", Dir: t.TempDir(), User: "no-such-user", Command: []string{"id"}})
 		require.ErrorContains(t, err, "no-such-user")
-	}
-}
-
-func TestFreePorts(t *testing.T) {
-	t.Parallel()
-	ports, err := FreePorts(5)
-	require.NoError(t, err)
-	seen := map[int]bool{}
-	for _, port := range ports {
-		require.False(t, seen[port])
-		seen[port] = true
-		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		require.NoError(t, err)
-		require.NoError(t, l.Close())
 	}
 }

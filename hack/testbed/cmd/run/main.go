@@ -272,11 +272,11 @@ Clusterpedia runs. In another terminal:
   kubectl --cluster %s get pods -A                 # of one
   kubectl get deployments -A -l 'search.clusterpedia.io/clusters in (%s),app=web'
   kubectl get pods -A -l search.clusterpedia.io/namespaces=default
-  kubectl get --raw '%s/apis/apps/v1/deployments?names=web&orderby=cluster%%20desc&limit=2'
+  kubectl get --raw '/apis/apps/v1/deployments?names=web&orderby=cluster%%20desc&limit=2'
   kubectl --cluster host get pediaclusters -o wide       # the members and their state
 
 Logs are in %s. Ctrl-C stops everything.
-`, config, r.binaries, first, first, stack.Root, r.dir)
+`, config, r.binaries, first, first, r.dir)
 	return nil
 }
 
