@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sync/semaphore"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/klog/v2"
 
@@ -34,7 +33,7 @@ type cluster struct {
 
 	monitor *membercluster.Monitor
 	writer  *writer.Writer
-	lists   *semaphore.Weighted
+	lists   chan struct{}
 	as      storage.Writer
 
 	// kick wakes the loop of sync, which looks at everything below mu.
@@ -102,7 +101,7 @@ func newCluster(o *Options, name string, connection membercluster.Connection, ch
 		health:      health,
 		changed:     changed,
 		monitor:     monitor,
-		lists:       semaphore.NewWeighted(o.Tuning.Lists),
+		lists:       make(chan struct{}, o.Tuning.Lists),
 		as:          storage.Writer{Cluster: name, Epoch: o.Epoch},
 		kick:        make(chan struct{}, 1),
 		clean:       make(chan struct{}, 1),

@@ -279,6 +279,7 @@ func TestMemberRestoredFromBackup(t *testing.T) {
 	w.create(entry("", "pods"))
 	w.run()
 	w.stored("pods default/a 101", "pods default/b 102")
+	w.shows("pods.v1=Syncing/")
 	w.member.Restore(50)
 	w.stored("pods default/a 49", "pods default/b 49")
 	w.member.Compact()

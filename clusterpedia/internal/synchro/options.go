@@ -80,7 +80,7 @@ type Tuning struct {
 	// to write objects that the storage layer rejected.
 	RejectedDelay time.Duration
 	// Lists is the number of lists that are read from one member at the same time.
-	Lists int64
+	Lists int
 	// Stall is that of reflector.Options.
 	Stall time.Duration
 	// ReadBackoff and PurgeBackoff are the waits after failures of the member and of

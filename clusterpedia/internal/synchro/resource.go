@@ -93,7 +93,7 @@ func (r *resource) start(ctx context.Context) {
 		return
 	}
 	ctx, r.cancel = context.WithCancel(ctx)
-	r.state.starting()
+	r.state.starting(!r.reflector.Resumes())
 	r.running.Go(func() { r.reflector.Run(ctx) })
 }
 
@@ -232,8 +232,11 @@ func (r *resource) Watching() { r.state.watching() }
 
 // Failed implements reflector.Sink.
 func (r *resource) Failed(err error) {
-	r.log.Info("Cannot read from the member, try again", "err", err)
-	r.state.failed(err)
+	if first := r.state.failed(err); first {
+		r.log.Info("Cannot read from the member, try again", "err", err)
+		return
+	}
+	r.log.V(2).Info("Still cannot read from the member", "err", err)
 }
 
 // delayed calls a function after a delay that grows until reset.

@@ -82,10 +82,11 @@ func (s *resourceState) get() resourceStatus {
 	return s.status
 }
 
-func (s *resourceState) starting() {
+// starting says that a run begins, with a list or without.
+func (s *resourceState) starting(list bool) {
 	s.update(func() {
 		s.status.set(v1alpha2.ResourceSyncStatusPending, "", "")
-		s.status.initial = true
+		s.status.initial = list
 		s.run++
 	})
 }
@@ -108,8 +109,14 @@ func (s *resourceState) syncing() {
 	s.status.set(v1alpha2.ResourceSyncStatusSyncing, "", "")
 }
 
-func (s *resourceState) failed(err error) {
-	s.update(func() { s.status.set(v1alpha2.ResourceSyncStatusError, reasonWatchFailed, err.Error()) })
+// failed says that reading failed, and reports whether it didn't fail before.
+func (s *resourceState) failed(err error) bool {
+	first := false
+	s.update(func() {
+		first = s.status.status != v1alpha2.ResourceSyncStatusError
+		s.status.set(v1alpha2.ResourceSyncStatusError, reasonWatchFailed, err.Error())
+	})
+	return first
 }
 
 // listing says that a list begins. It returns the number of the run, for

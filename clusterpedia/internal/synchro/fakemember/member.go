@@ -140,6 +140,20 @@ func (m *Member) announce(e event) {
 	m.changed = make(chan struct{})
 }
 
+// Names returns "resource namespace/name version" of all objects, sorted.
+func (m *Member) Names() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var names []string
+	for _, r := range m.resources {
+		for name, o := range m.objects[r.path()] {
+			names = append(names, fmt.Sprintf("%s %s %d", r.Name, strings.TrimPrefix(name, "/"), o.version))
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // Restore goes back to a lower version, as from a backup: the objects get new
 // versions below it, nobody is told, and all watches end.
 func (m *Member) Restore(version int) {

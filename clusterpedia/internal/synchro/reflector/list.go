@@ -22,10 +22,12 @@ const pagedAttempts = 3
 // list lists all objects and returns the version of the list.
 func (r *Reflector) list(ctx context.Context) (string, error) {
 	if r.Lists != nil {
-		if err := r.Lists.Acquire(ctx, 1); err != nil {
-			return "", err
+		select {
+		case r.Lists <- struct{}{}:
+			defer func() { <-r.Lists }()
+		case <-ctx.Done():
+			return "", ctx.Err()
 		}
-		defer r.Lists.Release(1)
 	}
 	// What was asked for until now is what is done here.
 	select {

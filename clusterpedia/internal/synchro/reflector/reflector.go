@@ -12,7 +12,6 @@ import (
 	"errors"
 	"time"
 
-	"golang.org/x/sync/semaphore"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -52,9 +51,10 @@ type Options struct {
 	Path string
 	// PageSize is the number of objects in one page of a list.
 	PageSize int64
-	// Lists limits the number of lists that are read at the same time. Nil: no
-	// limit.
-	Lists *semaphore.Weighted
+	// Lists limits the number of lists that are read at the same time to its
+	// capacity. Nil: no limit. (A semaphore of golang.org/x/sync would be a package
+	// that the hosts share with plugins, whose versions would then have to agree.)
+	Lists chan struct{}
 	// Backoff is the wait after failures.
 	Backoff wait.Backoff
 	// Stall is how long the member may be silent in an answer other than a watch.
@@ -79,8 +79,14 @@ const steady = 10 * time.Second
 // Reflector follows one resource.
 type Reflector struct {
 	Options
-	relist  chan struct{}
+	relist chan struct{}
+
+	// The fields below belong to Run.
+
 	backoff wait.Backoff
+	// version is that up to which the Sink has taken everything; empty if there is
+	// none to resume from.
+	version string
 }
 
 // New returns a reflector that does nothing yet.
@@ -96,18 +102,29 @@ func (r *Reflector) Relist() {
 	}
 }
 
+// Resumes reports whether the next call of Run begins with a watch, since an earlier
+// one has listed everything. It must not be called while Run runs.
+func (r *Reflector) Resumes() bool { return r.version != "" }
+
 var errRelist = errors.New("a list was asked for")
 
-// Run follows the resource until ctx ends.
+// Run follows the resource until ctx ends. It can be called again, and resumes then.
 func (r *Reflector) Run(ctx context.Context) {
+	listed := false
 	for ctx.Err() == nil {
-		version, err := r.list(ctx)
-		if err == nil {
-			err = r.follow(ctx, version)
+		var err error
+		if r.version == "" {
+			r.version, err = r.list(ctx)
+			listed = err == nil
 		}
-		switch {
-		case ctx.Err() != nil:
+		if err == nil {
+			err = r.follow(ctx, listed)
+		}
+		if ctx.Err() != nil {
 			return
+		}
+		r.version = ""
+		switch {
 		case errors.Is(err, errRelist):
 		case expired(err):
 			r.Logger.V(2).Info("Cannot resume the watch, list again", "path", r.Path, "err", err)
@@ -120,32 +137,44 @@ func (r *Reflector) Run(ctx context.Context) {
 }
 
 // follow watches from the version on, and resumes, until that is impossible. It
-// returns the reason.
-func (r *Reflector) follow(ctx context.Context, version string) error {
+// returns the reason. What was not listed just now is checked before it is resumed.
+func (r *Reflector) follow(ctx context.Context, listed bool) error {
+	if !listed {
+		if err := r.awaitVersion(ctx); err != nil {
+			return err
+		}
+	}
 	for {
 		start := time.Now()
-		var err error
-		version, err = r.watch(ctx, version)
+		err := r.watch(ctx)
 		if ctx.Err() != nil || errors.Is(err, errRelist) || expired(err) {
 			return err
 		}
 		if time.Since(start) > steady {
 			r.backoff = r.Backoff
 		}
-		for {
-			if err != nil {
-				r.Sink.Failed(err)
-			}
-			if err != nil || time.Since(start) < steady {
-				r.pause(ctx, err)
-			}
-			if err = r.checkVersion(ctx, version); err == nil {
-				break
-			}
-			if ctx.Err() != nil || expired(err) {
-				return err
-			}
+		if err != nil {
+			r.Sink.Failed(err)
 		}
+		if err != nil || time.Since(start) < steady {
+			r.pause(ctx, err)
+		}
+		if err := r.awaitVersion(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// awaitVersion returns nil when the member answers and can be resumed, or the reason
+// why it cannot.
+func (r *Reflector) awaitVersion(ctx context.Context) error {
+	for {
+		err := r.checkVersion(ctx, r.version)
+		if err == nil || ctx.Err() != nil || expired(err) {
+			return err
+		}
+		r.Sink.Failed(err)
+		r.pause(ctx, err)
 	}
 }
 

@@ -299,6 +299,42 @@ func TestReflector(t *testing.T) {
 	}
 }
 
+func TestResumesAnEarlierRun(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var queries []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		queries = append(queries, r.URL.RawQuery)
+		mu.Unlock()
+		if r.URL.Query().Get("watch") == "" {
+			list("11", "")(w, r)
+			return
+		}
+		silence(event("ADDED", "a", "11"))(w, r)
+	}))
+	defer server.Close()
+	client, err := membercluster.NewClient(&rest.Config{Host: server.URL})
+	require.NoError(t, err)
+	j := &journal{}
+	r := New(Options{Client: client, Path: "/api/v1/pods", PageSize: 2, Sink: j, Logger: klog.Background(), Stall: patience, Backoff: DefaultBackoff()})
+	for range 2 {
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		n := len(j.all())
+		running.Go(func() { r.Run(ctx) })
+		require.Eventually(t, func() bool { return slices.Contains(j.all()[n:], "changed a 11") }, patience, tick)
+		cancel()
+		running.Wait()
+		require.True(t, r.Resumes())
+	}
+	server.Close()
+	require.Equal(t, []string{"begin", "end", "watching", "changed a 11", "watching", "changed a 11"}, j.all())
+	require.Equal(t, "limit=2", queries[0])
+	require.Equal(t, "limit=1", queries[2])
+	require.Contains(t, queries[3], "resourceVersion=11")
+}
+
 func TestRelist(t *testing.T) {
 	t.Parallel()
 	play(t, []step{

@@ -25,9 +25,9 @@ const (
 	watchGrace = 30 * time.Second
 )
 
-// watch follows the changes behind version until the watch ends, and returns the
-// version to go on from. The error is nil if the watch has just ended.
-func (r *Reflector) watch(ctx context.Context, version string) (string, error) {
+// watch follows the changes behind the version until the watch ends, and moves the
+// version forward. The error is nil if the watch has just ended.
+func (r *Reflector) watch(ctx context.Context) error {
 	duration := minWatch + rand.N(minWatch)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -38,14 +38,14 @@ func (r *Reflector) watch(ctx context.Context, version string) (string, error) {
 		"allowWatchBookmarks": {"true"},
 		"timeoutSeconds":      {strconv.Itoa(int(duration.Seconds()))},
 	}
-	if version != "" {
-		query.Set("resourceVersion", version)
+	if r.version != "" {
+		query.Set("resourceVersion", r.version)
 	}
 	silent := time.AfterFunc(r.Stall, func() { cancel(fmt.Errorf("the member didn't answer within %s", r.Stall)) })
 	response, err := r.Client.Get(ctx, membercluster.Request{Path: r.Path, Query: query})
 	silent.Stop()
 	if err != nil {
-		return version, fmt.Errorf("watch %s: %w", r.Path, causeOf(ctx, err))
+		return fmt.Errorf("watch %s: %w", r.Path, causeOf(ctx, err))
 	}
 	defer response.Body.Close()
 	r.Sink.Watching()
@@ -60,31 +60,31 @@ func (r *Reflector) watch(ctx context.Context, version string) (string, error) {
 		case <-ended:
 		}
 	}()
-	version, err = r.events(ctx, stream.NewReader(response.Body), version)
+	err = r.events(ctx, stream.NewReader(response.Body))
 	close(ended)
 	<-stopped
 	if err = causeOf(ctx, err); err != nil && !errors.Is(err, errRelist) {
 		err = fmt.Errorf("watch %s: %w", r.Path, err)
 	}
-	return version, err
+	return err
 }
 
-func (r *Reflector) events(ctx context.Context, events *stream.Reader, version string) (string, error) {
+func (r *Reflector) events(ctx context.Context, events *stream.Reader) error {
 	for {
 		event, err := events.Next()
 		switch {
 		case ctx.Err() != nil:
-			return version, ctx.Err()
+			return ctx.Err()
 		case err != nil && cut(err):
-			return version, nil
+			return nil
 		case err != nil:
-			return version, err
+			return err
 		}
 		if watch.EventType(event.Type) == watch.Error {
 			if err := membercluster.StatusError(event.Object); err != nil {
-				return version, err
+				return err
 			}
-			return version, fmt.Errorf("the member reports an error that isn't a Status: %.200q", event.Object)
+			return fmt.Errorf("the member reports an error that isn't a Status: %.200q", event.Object)
 		}
 		head, err := document.ReadHead(event.Object)
 		if err != nil {
@@ -101,10 +101,10 @@ func (r *Reflector) events(ctx context.Context, events *stream.Reader, version s
 			err = fmt.Errorf("unknown type of event %.50q", event.Type)
 		}
 		if err != nil {
-			return version, err
+			return err
 		}
 		if head.ResourceVersion != "" {
-			version = head.ResourceVersion
+			r.version = head.ResourceVersion
 		}
 	}
 }
