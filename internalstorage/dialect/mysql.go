@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -224,7 +225,7 @@ func (mysql) Locked(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) e
 			return fmt.Errorf("another process has been changing the schema for %s", lockWait)
 		}
 		err := fn(conn)
-		return errors.Join(err, conn.WithContext(context.WithoutCancel(ctx)).Exec("DO RELEASE_LOCK('clusterpedia_schema')").Error)
+		return errors.Join(err, conn.WithContext(context.WithoutCancel(ctx)).Exec("SELECT RELEASE_LOCK('clusterpedia_schema')").Error)
 	})
 }
 
@@ -260,14 +261,19 @@ func (d mysql) Upsert(columns, keep []string) string {
 	return "ON DUPLICATE KEY UPDATE " + strings.Join(set, ", ")
 }
 
-// noTime stands for the zero time, which a datetime does not reach.
-var noTime = time.Date(1000, 1, 1, 0, 0, 0, 0, time.UTC)
+// noTime stands for the zero time, which the driver takes for the date of zeros that
+// strict servers refuse.
+var noTime = time.Date(1, 1, 1, 0, 0, 0, int(time.Millisecond), time.UTC)
 
+// Time keeps to the years that the driver takes.
 func (mysql) Time(t time.Time) time.Time {
-	if t.IsZero() {
+	switch t = t.UTC(); {
+	case t.Before(noTime):
 		return noTime
+	case t.Year() > 9999:
+		return time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 	}
-	return t.UTC()
+	return t
 }
 
 func (mysql) FromTime(t time.Time) time.Time {
@@ -281,7 +287,7 @@ func (mysql) InsertIgnore(table string, columns []string, rows int) string {
 	return "INSERT IGNORE INTO " + insert(table, columns, rows)
 }
 
-func (mysql) NoTime() string { return "CAST('1000-01-01 00:00:00' AS DATETIME(3))" }
+func (mysql) NoTime() string { return "CAST('0001-01-01 00:00:00.001' AS DATETIME(3))" }
 
 func (mysql) SeparateRaw() bool { return true }
 
@@ -289,26 +295,35 @@ func (mysql) MetadataOnly() string {
 	return "JSON_OBJECT('apiVersion', JSON_EXTRACT(object, '$.apiVersion'), 'kind', JSON_EXTRACT(object, '$.kind'), 'metadata', JSON_EXTRACT(object, '$.metadata'))"
 }
 
-// At takes care that an index leads into arrays alone: MySQL takes any other value
-// for an array of one.
+// plainName are the names that paths take as they are, in MySQL and in MariaDB.
+var plainName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_./ -]*$`)
+
+// At looks up a name that is no plain one among the names of all fields: MariaDB
+// misreads some of them in a path. An index leads into arrays alone, which needs a
+// guard: MySQL takes any other value for an array of one.
 func (mysql) At(doc Expr, path []query.PathElement) (Expr, error) {
-	if len(path) == 0 {
-		return doc, nil
-	}
-	part := func(to string) Expr { return Exprf("JSON_EXTRACT(%s, %s)", doc, Bind("?", to)) }
-	to, guards := "$", []Expr{}
-	for _, e := range path {
-		to += `."` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(e.Name) + `"`
-		if e.List {
-			guards = append(guards, Exprf("JSON_TYPE(%s) = 'ARRAY'", part(to)))
-			to += "[" + strconv.Itoa(e.Index) + "]"
+	for len(path) > 0 {
+		to, n := "$", 0
+		for ; n < len(path) && plainName.MatchString(path[n].Name); n++ {
+			to += `."` + path[n].Name + `"`
+			if path[n].List {
+				n++
+				break
+			}
 		}
+		if n == 0 {
+			doc = Exprf("(SELECT JSON_EXTRACT(JSON_EXTRACT(%s, '$.*'), CONCAT('$[', f.i - 1, ']')) FROM JSON_TABLE(JSON_KEYS(%s), '$[*]' "+
+				"COLUMNS (i FOR ORDINALITY, name longtext PATH '$')) AS f WHERE CAST(f.name AS BINARY) = CAST(%s AS BINARY))", doc, doc, Bind("?", path[0].Name))
+			n = 1
+		} else {
+			doc = Exprf("JSON_EXTRACT(%s, %s)", doc, Bind("?", to))
+		}
+		if last := path[n-1]; last.List {
+			doc = Exprf("CASE WHEN JSON_TYPE(%s) = 'ARRAY' THEN JSON_EXTRACT(%s, '$["+strconv.Itoa(last.Index)+"]') END", doc, doc)
+		}
+		path = path[n:]
 	}
-	end := part(to)
-	for _, guard := range guards {
-		end = Exprf("CASE WHEN %s THEN %s END", guard, end)
-	}
-	return end, nil
+	return doc, nil
 }
 
 func (mysql) Text(part Expr) Expr {

@@ -23,14 +23,15 @@ const SchemaVersion = 1
 
 // Pending returns what is to be done to bring the schema up to date.
 func Pending(ctx context.Context, db *gorm.DB, d dialect.Dialect) ([]storage.Migration, error) {
-	var versions []int64
-	if err := db.WithContext(ctx).Raw("SELECT version FROM clusterpedia_schema").Scan(&versions).Error; err == nil {
-		for _, v := range versions {
-			if v >= SchemaVersion {
-				return nil, nil
-			}
+	if db.WithContext(ctx).Migrator().HasTable("clusterpedia_schema") {
+		var version *int64
+		if err := db.WithContext(ctx).Raw("SELECT MAX(version) FROM clusterpedia_schema").Scan(&version).Error; err != nil {
+			return nil, fmt.Errorf("read the schema's version: %w", err)
 		}
-	} // else the table is not there, or the next statement tells why it cannot be read
+		if version != nil && *version >= SchemaVersion {
+			return nil, nil
+		}
+	}
 	columns, err := d.Columns(ctx, db)
 	if err != nil {
 		return nil, fmt.Errorf("read the schema: %w", err)

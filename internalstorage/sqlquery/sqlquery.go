@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"clusterpedia.io/internalstorage/dialect"
@@ -48,10 +49,10 @@ func (b *Builder) Where() (Expr, error) {
 		conditions = append(conditions, b.dialect.Contains("name", text))
 	}
 	if !q.Since.IsZero() {
-		conditions = append(conditions, dialect.Bind("created_at >= ?", b.dialect.Time(q.Since)))
+		conditions = append(conditions, dialect.Bind("created_at >= ?", b.dialect.Time(wholeSecond(q.Since))))
 	}
 	if !q.Before.IsZero() {
-		conditions = append(conditions, dialect.Bind("created_at < ?", b.dialect.Time(q.Before)))
+		conditions = append(conditions, dialect.Bind("created_at < ?", b.dialect.Time(wholeSecond(q.Before))))
 	}
 	if q.Visible != nil {
 		conditions = append(conditions, b.visible(q.Visible))
@@ -72,6 +73,15 @@ func (b *Builder) Where() (Expr, error) {
 		conditions = append(conditions, condition)
 	}
 	return and(conditions), nil
+}
+
+// wholeSecond rounds up: creation times are whole seconds, and columns hold less of
+// a fraction than a bound may have.
+func wholeSecond(t time.Time) time.Time {
+	if whole := t.Truncate(time.Second); whole.Before(t) {
+		return whole.Add(time.Second)
+	}
+	return t
 }
 
 // checkTexts refuses texts that no database takes and no object holds.
