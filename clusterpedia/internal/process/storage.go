@@ -1,12 +1,19 @@
 package process
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"os"
+	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/pflag"
+	"k8s.io/component-base/featuregate"
+	"k8s.io/klog/v2"
 	"sigs.k8s.io/yaml"
 
+	"clusterpedia.io/clusterpedia/internal/storageplugin"
 	"clusterpedia.io/storage-api/storage"
 )
 
@@ -42,8 +49,36 @@ func (o *StorageOptions) Validate() []error {
 	return nil
 }
 
-// Settings reads the configuration file for the storage layer.
-func (o *StorageOptions) Settings(component string) (storage.Settings, error) {
+// closeLimit bounds the orderly end of a storage layer.
+const closeLimit = 10 * time.Second
+
+// Open opens the storage layer for a component. The caller calls closeStorage at
+// the end.
+func (o *StorageOptions) Open(ctx context.Context, plugins *storageplugin.Registry, component string, gate featuregate.FeatureGate) (st storage.Storage, driver storageplugin.Driver, closeStorage func(), err error) {
+	if driver, err = plugins.Driver(o.Name); err != nil {
+		return nil, driver, nil, fmt.Errorf("failed to init storage: %w", err)
+	}
+	settings, err := o.settings(component)
+	if err != nil {
+		return nil, driver, nil, err
+	}
+	settings.Gates = gateStates(gate, driver.Gates)
+	settings.Logger = slog.New(logr.ToSlogHandler(klog.Background().WithName("storage")))
+	if st, err = plugins.Open(ctx, o.Name, settings); err != nil {
+		return nil, driver, nil, fmt.Errorf("failed to init storage: %w", err)
+	}
+	klog.InfoS("Opened the storage layer", "name", driver.Name, "version", driver.Version, "plugin", driver.Origin())
+	return st, driver, func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
+		defer cancel()
+		if err := st.Close(ctx); err != nil {
+			klog.ErrorS(err, "The storage layer did not close well")
+		}
+	}, nil
+}
+
+// settings reads the configuration file for the storage layer.
+func (o *StorageOptions) settings(component string) (storage.Settings, error) {
 	s := storage.Settings{Component: component, ConfigPath: o.ConfigPath}
 	if o.ConfigPath == "" {
 		return s, nil

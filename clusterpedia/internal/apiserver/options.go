@@ -1,0 +1,143 @@
+// Package apiserver is the aggregated API server: it serves what the synchro has
+// stored, at /apis/clusterpedia.io/v1beta1, behind the kube-apiserver of the host
+// cluster or on its own.
+package apiserver
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"k8s.io/apimachinery/pkg/util/sets"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	genericoptions "k8s.io/apiserver/pkg/server/options"
+	"k8s.io/apiserver/pkg/util/compatibility"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/client-go/rest"
+	cliflag "k8s.io/component-base/cli/flag"
+	"k8s.io/component-base/logs"
+	logsapi "k8s.io/component-base/logs/api/v1"
+	"k8s.io/component-base/metrics"
+	openapi "k8s.io/kube-openapi/pkg/common"
+
+	openapidefinitions "clusterpedia.io/api/generated/openapi"
+	"clusterpedia.io/clusterpedia/internal/process"
+
+	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
+)
+
+// Options are the flags of the server.
+type Options struct {
+	Storage        *process.StorageOptions
+	SecureServing  *genericoptions.SecureServingOptionsWithLoopback
+	Authentication *genericoptions.DelegatingAuthenticationOptions
+	Authorization  *genericoptions.DelegatingAuthorizationOptions
+	Audit          *genericoptions.AuditOptions
+	Features       *genericoptions.FeatureOptions
+	CoreAPI        *genericoptions.CoreAPIOptions
+	Traces         *genericoptions.TracingOptions
+	Metrics        *metrics.Options
+	Logs           *logs.Options
+
+	// MaxRequestsInFlight and MaxMutatingRequestsInFlight bound the requests that
+	// are served at once. Zero: no bound.
+	MaxRequestsInFlight         int
+	MaxMutatingRequestsInFlight int
+}
+
+// NewOptions returns the defaults.
+func NewOptions() *Options {
+	serving := genericoptions.NewSecureServingOptions()
+	serving.HTTP2MaxStreamsPerConnection = 1000 // the kube-apiserver sends all requests over one connection
+	o := &Options{
+		Storage:        process.NewStorageOptions(),
+		SecureServing:  serving.WithLoopback(),
+		Authentication: genericoptions.NewDelegatingAuthenticationOptions(),
+		Authorization:  genericoptions.NewDelegatingAuthorizationOptions(),
+		Audit:          genericoptions.NewAuditOptions(),
+		Features:       genericoptions.NewFeatureOptions(),
+		CoreAPI:        genericoptions.NewCoreAPIOptions(),
+		Traces:         genericoptions.NewTracingOptions(),
+		Metrics:        metrics.NewOptions(),
+		Logs:           logs.NewOptions(),
+	}
+	o.Features.EnablePriorityAndFairness = false
+	return o
+}
+
+// Flags returns all flags, by section.
+func (o *Options) Flags() cliflag.NamedFlagSets {
+	var sets cliflag.NamedFlagSets
+	o.Storage.AddFlags(sets.FlagSet("storage"))
+	generic := sets.FlagSet("generic")
+	generic.IntVar(&o.MaxRequestsInFlight, "max-requests-inflight", o.MaxRequestsInFlight, "The greatest number of non-mutating requests to serve at once. Zero for no limit.")
+	generic.IntVar(&o.MaxMutatingRequestsInFlight, "max-mutating-requests-inflight", o.MaxMutatingRequestsInFlight, "The greatest number of mutating requests to serve at once. Zero for no limit.")
+	utilfeature.DefaultMutableFeatureGate.AddFlag(generic)
+	o.CoreAPI.AddFlags(sets.FlagSet("global"))
+	o.SecureServing.AddFlags(sets.FlagSet("secure serving"))
+	o.Authentication.AddFlags(sets.FlagSet("authentication"))
+	o.Authorization.AddFlags(sets.FlagSet("authorization"))
+	o.Audit.AddFlags(sets.FlagSet("auditing"))
+	o.Features.AddFlags(sets.FlagSet("features"))
+	o.Traces.AddFlags(sets.FlagSet("traces"))
+	o.Metrics.AddFlags(sets.FlagSet("metrics"))
+	logsapi.AddFlags(o.Logs, sets.FlagSet("logs"))
+	return sets
+}
+
+// Validate checks the options and returns all that is wrong.
+func (o *Options) Validate() error {
+	var errs []error
+	for flag, value := range map[string]int{
+		"--max-requests-inflight": o.MaxRequestsInFlight, "--max-mutating-requests-inflight": o.MaxMutatingRequestsInFlight,
+	} {
+		if value < 0 {
+			errs = append(errs, fmt.Errorf("%s can not be negative value", flag))
+		}
+	}
+	for _, validate := range []func() []error{
+		o.Storage.Validate, o.CoreAPI.Validate, o.SecureServing.Validate, o.Authentication.Validate, o.Authorization.Validate,
+		o.Audit.Validate, o.Features.Validate, o.Traces.Validate, o.Metrics.Validate,
+	} {
+		errs = append(errs, validate()...)
+	}
+	return errors.Join(errs...)
+}
+
+// genericConfig returns the configuration of the generic server and the client
+// configuration of the host cluster.
+func (o *Options) genericConfig() (*genericapiserver.RecommendedConfig, *rest.Config, error) {
+	if err := o.SecureServing.MaybeDefaultWithSelfSignedCerts("localhost", nil, []net.IP{net.ParseIP("127.0.0.1")}); err != nil {
+		return nil, nil, fmt.Errorf("create a self-signed certificate: %w", err)
+	}
+	config := genericapiserver.NewRecommendedConfig(codecs)
+	config.EffectiveVersion = compatibility.DefaultBuildEffectiveVersion()
+	definitions := openapi.GetOpenAPIDefinitions(openapidefinitions.GetOpenAPIDefinitions)
+	config.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(definitions, openapinamer.NewDefinitionNamer(scheme))
+	config.OpenAPIConfig.Info.Title = "Clusterpedia"
+	config.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(definitions, openapinamer.NewDefinitionNamer(scheme))
+	config.OpenAPIV3Config.Info.Title = "Clusterpedia"
+	config.MaxRequestsInFlight = o.MaxRequestsInFlight
+	config.MaxMutatingRequestsInFlight = o.MaxMutatingRequestsInFlight
+	config.LongRunningFunc = genericapiserverLongRunning(sets.NewString("watch"))
+
+	if err := o.CoreAPI.ApplyTo(config); err != nil {
+		return nil, nil, fmt.Errorf("--kubeconfig: %w", err)
+	}
+	steps := []func() error{
+		func() error { return o.SecureServing.ApplyToConfig(&config.Config) },
+		func() error {
+			return o.Authentication.ApplyTo(&config.Authentication, config.SecureServing, config.OpenAPIConfig)
+		},
+		func() error { return o.Authorization.ApplyTo(&config.Authorization) },
+		func() error { return o.Audit.ApplyTo(&config.Config) },
+		func() error { return o.Features.ApplyTo(&config.Config, nil, config.SharedInformerFactory) },
+		func() error { return o.Traces.ApplyTo(nil, &config.Config) },
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return nil, nil, err
+		}
+	}
+	return config, config.ClientConfig, nil
+}

@@ -1,0 +1,256 @@
+package resources
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/klog/v2"
+
+	"clusterpedia.io/storage-api/query"
+	"clusterpedia.io/storage-api/storage"
+)
+
+// The stock handlers of Kubernetes hand whatever a Lister or Getter returns to the
+// encoder that the client's Accept header chose. An encoder that meets a
+// runtime.CacheableObject asks it to encode itself and says who asks. That is how
+// document and listing pass stored bytes through: if the asker is the encoder that
+// would write just these bytes, they write them; any other encoder gets the
+// decoded object.
+
+// document is one stored object as an answer.
+type document struct {
+	scope *scope
+	json  []byte
+}
+
+var _ runtime.CacheableObject = &document{}
+
+// GetObjectKind implements runtime.Object.
+func (d *document) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
+
+// DeepCopyObject implements runtime.Object. A document does not change.
+func (d *document) DeepCopyObject() runtime.Object { return d }
+
+// GetObject implements runtime.CacheableObject.
+func (d *document) GetObject() runtime.Object {
+	obj, err := d.scope.decode(d.json)
+	if err != nil {
+		return &metav1.Status{Status: metav1.StatusFailure, Message: err.Error()}
+	}
+	return obj
+}
+
+// CacheEncode implements runtime.CacheableObject.
+func (d *document) CacheEncode(asker runtime.Identifier, encode func(runtime.Object, io.Writer) error, w io.Writer) error {
+	if asker == d.scope.asStored && asker != "" {
+		if _, err := w.Write(d.json); err != nil {
+			return err
+		}
+		_, err := io.WriteString(w, "\n")
+		return err
+	}
+	obj, err := d.scope.decode(d.json)
+	if err != nil {
+		return err
+	}
+	return encode(obj, w)
+}
+
+// listing is a list as an answer: objects that flow from the storage layer while
+// they are written to the client. It can be read once.
+type listing struct {
+	scope   *scope
+	objects func() (*storage.Object, bool)
+	stop    func()
+	// first is the object that was fetched before the answer began.
+	first *storage.Object
+	count int64
+	// page and err are set when the objects have ended.
+	page query.Page
+	err  error
+	// metadata makes the list's metadata of the page and the number of objects.
+	metadata func(query.Page, int64) metav1.ListMeta
+}
+
+var _ runtime.CacheableObject = &listing{}
+
+// openListing starts to list. The first object is fetched, so that a query that
+// fails does so before the answer begins. The listing must be closed.
+func openListing(ctx context.Context, st storage.Storage, s *scope, q *query.Query, metadata func(query.Page, int64) metav1.ListMeta) (*listing, error) {
+	l := &listing{scope: s, metadata: metadata}
+	l.objects, l.stop = iter.Pull(func(yield func(*storage.Object) bool) {
+		l.page, l.err = st.List(ctx, q, func(o *storage.Object) error {
+			if !yield(o) {
+				return errClosed
+			}
+			return nil
+		})
+	})
+	if first, ok := l.objects(); ok {
+		l.first = first
+	} else if l.err != nil {
+		l.stop()
+		return nil, l.err
+	}
+	return l, nil
+}
+
+var errClosed = errors.New("the list was closed")
+
+var errNoRequestInfo = errors.New("no RequestInfo found in the context")
+
+// close ends the list, wherever it is.
+func (l *listing) close() { l.stop() }
+
+// each calls fn for every object, valid until fn returns.
+func (l *listing) each(fn func(*storage.Object) error) error {
+	o := l.first
+	l.first = nil
+	for o != nil {
+		l.count++
+		if err := fn(o); err != nil {
+			return err
+		}
+		var ok bool
+		if o, ok = l.objects(); !ok {
+			break
+		}
+	}
+	return l.err
+}
+
+// GetObjectKind implements runtime.Object.
+func (l *listing) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
+
+// DeepCopyObject implements runtime.Object. A listing cannot be read twice, and
+// nobody who copies it does.
+func (l *listing) DeepCopyObject() runtime.Object { return l }
+
+// GetObject implements runtime.CacheableObject.
+func (l *listing) GetObject() runtime.Object {
+	list, err := l.decoded()
+	if err != nil {
+		return &metav1.Status{Status: metav1.StatusFailure, Message: err.Error()}
+	}
+	return list
+}
+
+// CacheEncode implements runtime.CacheableObject.
+func (l *listing) CacheEncode(asker runtime.Identifier, encode func(runtime.Object, io.Writer) error, w io.Writer) error {
+	if asker == l.scope.asStored && asker != "" {
+		if err := l.stream(w); err != nil {
+			// Part of the list may be on its way under status 200. To end the
+			// answer cleanly would make the client take it for all.
+			klog.ErrorS(err, "A list was cut off", "resource", l.scope.Resource)
+			panic(http.ErrAbortHandler)
+		}
+		return nil
+	}
+	list, err := l.decoded()
+	if err != nil {
+		return err
+	}
+	return encode(list, w)
+}
+
+// stream writes the list as stored. Its metadata comes last, as only the end of
+// the list knows how to go on.
+func (l *listing) stream(w io.Writer) error {
+	// The response writer compresses what begins with a write this small.
+	if _, err := io.WriteString(w, "{"); err != nil {
+		return err
+	}
+	out := bufio.NewWriterSize(w, 32<<10)
+	fmt.Fprintf(out, `"kind":%q,"apiVersion":%q,"items":[`, l.scope.Kind.Kind+"List", l.scope.Kind.GroupVersion().String())
+	err := l.each(func(o *storage.Object) error {
+		if l.count > 1 {
+			if err := out.WriteByte(','); err != nil {
+				return err
+			}
+		}
+		return l.scope.writeItem(out, o.JSON)
+	})
+	if err != nil {
+		return err
+	}
+	metadata, err := json.Marshal(l.metadata(l.page, l.count))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "],\"metadata\":%s}\n", metadata)
+	return out.Flush()
+}
+
+// writeItem writes a stored document as it stands in a list: items of compiled-in
+// kinds have no kind and apiVersion there.
+func (s *scope) writeItem(w *bufio.Writer, doc []byte) error {
+	for _, start := range s.itemStarts {
+		if rest, ok := bytes.CutPrefix(doc, start); ok {
+			if err := w.WriteByte('{'); err != nil {
+				return err
+			}
+			doc = rest
+			break
+		}
+	}
+	_, err := w.Write(doc)
+	return err
+}
+
+// decoded returns the whole list, decoded.
+func (l *listing) decoded() (runtime.Object, error) {
+	list, err := l.scope.newList()
+	if err != nil {
+		return nil, err
+	}
+	items := []runtime.Object{}
+	err = l.each(func(o *storage.Object) error {
+		obj, err := l.scope.decode(o.JSON)
+		if err != nil {
+			return fmt.Errorf("%s: %w", o.Key, err)
+		}
+		items = append(items, obj)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := meta.SetList(list, items); err != nil {
+		return nil, err
+	}
+	accessor, err := meta.ListAccessor(list)
+	if err != nil {
+		return nil, err
+	}
+	m := l.metadata(l.page, l.count)
+	accessor.SetContinue(m.Continue)
+	accessor.SetRemainingItemCount(m.RemainingItemCount)
+	accessor.SetResourceVersion(m.ResourceVersion)
+	return list, nil
+}
+
+// partial returns the metadata of all objects.
+func (l *listing) partial() (*metav1.PartialObjectMetadataList, error) {
+	list := &metav1.PartialObjectMetadataList{Items: []metav1.PartialObjectMetadata{}}
+	err := l.each(func(o *storage.Object) error {
+		var item metav1.PartialObjectMetadata
+		if err := json.Unmarshal(o.JSON, &item); err != nil {
+			return fmt.Errorf("%s: %w", o.Key, err)
+		}
+		list.Items = append(list.Items, item)
+		return nil
+	})
+	list.ListMeta = l.metadata(l.page, l.count)
+	return list, err
+}

@@ -1,0 +1,88 @@
+package resources
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
+
+	"clusterpedia.io/api/clusterpedia/v1beta1"
+)
+
+// Connecter hangs a Handler below the resource "resources" of the aggregated API,
+// so that the outer server authenticates and authorizes its requests.
+type Connecter struct{ handler *Handler }
+
+var (
+	_ rest.Connecter            = &Connecter{}
+	_ rest.Scoper               = &Connecter{}
+	_ rest.SingularNameProvider = &Connecter{}
+)
+
+// NewConnecter returns the storage of "resources".
+func NewConnecter(h *Handler) *Connecter { return &Connecter{handler: h} }
+
+// New implements rest.Storage.
+func (*Connecter) New() runtime.Object { return &v1beta1.Resources{} }
+
+// Destroy implements rest.Storage.
+func (*Connecter) Destroy() {}
+
+// NamespaceScoped implements rest.Scoper.
+func (*Connecter) NamespaceScoped() bool { return false }
+
+// GetSingularName implements rest.SingularNameProvider.
+func (*Connecter) GetSingularName() string { return "resources" }
+
+// ConnectMethods implements rest.Connecter.
+func (*Connecter) ConnectMethods() []string { return []string{http.MethodGet} }
+
+// NewConnectOptions implements rest.Connecter: everything below a name is its own.
+func (*Connecter) NewConnectOptions() (runtime.Object, bool, string) { return nil, true, "" }
+
+// Connect implements rest.Connecter. The paths are
+//
+//	…/resources/PATH                     of all clusters
+//	…/resources/clusters/CLUSTER/PATH    of one
+func (c *Connecter) Connect(ctx context.Context, _ string, _ runtime.Object, responder rest.Responder) (http.Handler, error) {
+	info, ok := request.RequestInfoFrom(ctx)
+	if !ok {
+		return nil, apierrors.NewInternalError(errNoRequestInfo)
+	}
+	root := "/" + strings.Join([]string{info.APIPrefix, info.APIGroup, info.APIVersion, info.Resource}, "/")
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		cluster, path, found := splitPath(root, req.URL.EscapedPath())
+		if !found {
+			responder.Error(&apierrors.StatusError{ErrStatus: metav1.Status{
+				Status: metav1.StatusFailure, Code: http.StatusNotFound, Reason: metav1.StatusReasonNotFound,
+				Message: "the server could not find the requested resource", Details: &metav1.StatusDetails{},
+			}})
+			return
+		}
+		c.handler.Serve(w, req, cluster, path)
+	}), nil
+}
+
+// splitPath splits the path of a request into the cluster and the path that its
+// API server would see. The path is compared as the client wrote it: names of
+// clusters need no escapes.
+func splitPath(root, escaped string) (cluster, path string, found bool) {
+	path, ok := strings.CutPrefix(escaped, root+"/")
+	if !ok {
+		return "", "", false
+	}
+	first, rest, _ := strings.Cut(path, "/")
+	if first != "clusters" {
+		return "", "/" + path, true
+	}
+	cluster, path, _ = strings.Cut(rest, "/")
+	if cluster == "" || strings.Trim(path, "/") == "" {
+		return "", "", false
+	}
+	return cluster, "/" + path, true
+}

@@ -1,0 +1,210 @@
+package resources
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apiserver/pkg/endpoints/handlers"
+	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/warning"
+	"k8s.io/component-base/version"
+
+	"clusterpedia.io/api/client/listers/cluster/v1alpha2"
+	clusterv1alpha2 "clusterpedia.io/api/cluster/v1alpha2"
+	"clusterpedia.io/clusterpedia/internal/apiserver/discovery"
+	"clusterpedia.io/clusterpedia/internal/apiserver/listoptions"
+	"clusterpedia.io/clusterpedia/internal/apiserver/table"
+	"clusterpedia.io/clusterpedia/internal/builtin"
+	"clusterpedia.io/storage-api/query"
+	"clusterpedia.io/storage-api/storage"
+)
+
+// Config holds what a Handler is made of.
+type Config struct {
+	Storage storage.Storage
+	// Params are the URL parameters that the storage layer reads itself.
+	Params   []string
+	Scheme   *builtin.Scheme
+	Catalog  *discovery.Catalog
+	Clusters v1alpha2.PediaClusterLister
+}
+
+// Handler serves the paths below the root of one cluster, or of all, as their API
+// server would.
+type Handler struct {
+	Config
+	discovery *discovery.Handler
+	printer   *table.Printer
+	resolver  request.RequestInfoResolver
+	// errors writes Statuses where no resource is known yet.
+	codecs runtime.NegotiatedSerializer
+	// scopes caches a *scope for each discovery.Resource that was asked for.
+	scopes sync.Map
+}
+
+// NewHandler returns a handler.
+func NewHandler(c Config) *Handler {
+	verbs := []string{"get", "list"}
+	if _, ok := c.Storage.(storage.Watcher); ok {
+		verbs = append(verbs, "watch")
+	}
+	codecs := serializer.NewCodecFactory(metaKinds)
+	return &Handler{
+		Config:    c,
+		discovery: discovery.NewHandler(c.Catalog, codecs, verbs),
+		printer:   table.NewPrinter(c.Scheme),
+		resolver: &request.RequestInfoFactory{
+			APIPrefixes:          sets.NewString("api", "apis"),
+			GrouplessAPIPrefixes: sets.NewString("api"),
+		},
+		codecs: codecs,
+	}
+}
+
+// Serve answers a request for path, what follows the root of the cluster; an empty
+// cluster stands for all.
+func (h *Handler) Serve(w http.ResponseWriter, req *http.Request, cluster, path string) {
+	inner := req.Clone(req.Context())
+	inner.URL.Path, inner.URL.RawPath = path, ""
+	info, err := h.resolver.NewRequestInfo(inner)
+	if err != nil {
+		h.fail(w, req, apierrors.NewInternalError(fmt.Errorf("resolve the path %q: %w", path, err)))
+		return
+	}
+	if !info.IsResourceRequest {
+		h.serveNonResource(w, inner, cluster, path)
+		return
+	}
+	if cluster != "" {
+		pediaCluster, err := h.Clusters.Get(cluster)
+		if err != nil {
+			h.fail(w, req, apierrors.NewBadRequest("the server could not find the requested cluster"))
+			return
+		}
+		warnUnhealthy(req, pediaCluster)
+	}
+	gvr := schema.GroupVersionResource{Group: info.APIGroup, Version: info.APIVersion, Resource: info.Resource}
+	view, known := h.Catalog.View(cluster)
+	if !known {
+		discovery.NotFound(w)
+		return
+	}
+	resource, known := view.Resource(gvr)
+	switch {
+	case !known:
+		discovery.NotFound(w)
+		return
+	case info.Subresource != "":
+		h.fail(w, req, apierrors.NewInternalError(errors.New("not found request scope or resource storage")))
+		return
+	case gvr.GroupResource() == schema.GroupResource{Resource: "namespaces"}:
+		info.Namespace = ""
+	case !resource.Namespaced && info.Namespace != "":
+		discovery.NotFound(w)
+		return
+	}
+	s, err := h.scope(resource)
+	if err != nil {
+		h.fail(w, req, apierrors.NewInternalError(err))
+		return
+	}
+	h.serveResource(w, inner.WithContext(request.WithRequestInfo(inner.Context(), info)), s, cluster, info)
+}
+
+func (h *Handler) serveNonResource(w http.ResponseWriter, req *http.Request, cluster, path string) {
+	trimmed := strings.Trim(path, "/")
+	switch first, _, _ := strings.Cut(trimmed, "/"); {
+	case first == "api" || first == "apis":
+		h.discovery.ServeHTTP(w, req, cluster, path)
+	case trimmed == "version":
+		responsewriters.WriteRawJSON(http.StatusOK, version.Get(), w)
+	case trimmed == "healthz" || trimmed == "livez" || trimmed == "readyz":
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		fmt.Fprint(w, "ok")
+	default:
+		discovery.NotFound(w)
+	}
+}
+
+func (h *Handler) serveResource(w http.ResponseWriter, req *http.Request, s *scope, cluster string, info *request.RequestInfo) {
+	r := &reader{storage: h.Storage, scope: s, cluster: cluster, transform: wantedTransform(req, s)}
+	defer r.close()
+	switch info.Verb {
+	case "get":
+		if cluster == "" {
+			h.fail(w, req, apierrors.NewBadRequest("please specify the cluster name when using the resource name to get a specific resource."))
+			return
+		}
+		handlers.GetResource(r, &s.RequestScope)(w, req)
+	case "list":
+		options, err := listoptions.Parse(listoptions.Input{
+			Values:    req.URL.Query(),
+			Cluster:   cluster,
+			Namespace: info.Namespace,
+			Types:     []query.Type{{Group: s.resource.Stored.Group, Version: s.resource.Stored.Version, Resource: s.resource.Stored.Resource}},
+			Params:    h.Params,
+		})
+		if err != nil {
+			h.fail(w, req, err)
+			return
+		}
+		for _, text := range options.Warnings {
+			warning.AddWarning(req.Context(), "", text)
+		}
+		r.options = options
+		handlers.ListResource(r, nil, &s.RequestScope, false, 0)(w, forStockHandler(req))
+	case "watch":
+		h.fail(w, req, apierrors.NewMethodNotSupported(s.Resource.GroupResource(), "watch"))
+	default:
+		h.fail(w, req, apierrors.NewMethodNotSupported(s.Resource.GroupResource(), info.Verb))
+	}
+}
+
+// forStockHandler removes from a list request what the stock handler would
+// misunderstand: the field selector has a grammar of its own here.
+func forStockHandler(req *http.Request) *http.Request {
+	values := req.URL.Query()
+	values.Del("fieldSelector")
+	stock := *req
+	stock.URL = &url.URL{Path: req.URL.Path, RawQuery: values.Encode()}
+	return &stock
+}
+
+func (h *Handler) scope(r discovery.Resource) (*scope, error) {
+	if s, ok := h.scopes.Load(r); ok {
+		return s.(*scope), nil
+	}
+	s, err := newScope(r, h.Scheme, h.printer)
+	if err != nil {
+		return nil, err
+	}
+	cached, _ := h.scopes.LoadOrStore(r, s)
+	return cached.(*scope), nil
+}
+
+// fail answers with a Status.
+func (h *Handler) fail(w http.ResponseWriter, req *http.Request, err error) {
+	responsewriters.ErrorNegotiated(err, h.codecs, schema.GroupVersion{Version: "v1"}, w, req)
+}
+
+// warnUnhealthy tells the client that what it gets may be old.
+func warnUnhealthy(req *http.Request, cluster *clusterv1alpha2.PediaCluster) {
+	healthy := meta.FindStatusCondition(cluster.Status.Conditions, clusterv1alpha2.ClusterHealthyCondition)
+	switch {
+	case healthy == nil:
+		warning.AddWarning(req.Context(), "", fmt.Sprintf("%s is not ready and the resources obtained may be inaccurate.", cluster.Name))
+	case healthy.Status != "True":
+		warning.AddWarning(req.Context(), "", fmt.Sprintf("%s is not ready and the resources obtained may be inaccurate, reason: %s", cluster.Name, healthy.Reason))
+	}
+}

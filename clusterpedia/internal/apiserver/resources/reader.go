@@ -1,0 +1,156 @@
+package resources
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	auditinternal "k8s.io/apiserver/pkg/apis/audit"
+	"k8s.io/apiserver/pkg/audit"
+	"k8s.io/apiserver/pkg/endpoints/handlers/negotiation"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/klog/v2"
+
+	"clusterpedia.io/clusterpedia/internal/apiserver/listoptions"
+	"clusterpedia.io/storage-api/query"
+	"clusterpedia.io/storage-api/storage"
+)
+
+// reader answers one request. The stock handlers call it as the rest.Getter and
+// rest.Lister of a resource.
+type reader struct {
+	storage storage.Storage
+	scope   *scope
+	cluster string
+	// options are set for lists.
+	options *listoptions.Options
+	// transform is what the client wants in place of the objects: Table,
+	// PartialObjectMetadata or PartialObjectMetadataList; empty for the objects.
+	transform string
+
+	open *listing
+}
+
+var (
+	_ rest.Getter = &reader{}
+	_ rest.Lister = &reader{}
+)
+
+// wantedTransform returns the kind that the request's Accept header asks for in
+// place of the objects. What cannot be negotiated is left for the stock handler
+// to refuse.
+func wantedTransform(req *http.Request, s *scope) string {
+	wanted, _, err := negotiation.NegotiateOutputMediaType(req, s.Serializer, s)
+	if err != nil || wanted.Convert == nil {
+		return ""
+	}
+	return wanted.Convert.Kind
+}
+
+// close releases what List opened. It is called when the answer is written.
+func (r *reader) close() {
+	if r.open != nil {
+		r.open.close()
+	}
+}
+
+// New implements rest.Lister's storage.
+func (r *reader) New() runtime.Object { return &document{scope: r.scope} }
+
+// NewList implements rest.Lister.
+func (r *reader) NewList() runtime.Object { return &listing{scope: r.scope} }
+
+// ConvertToTable implements rest.TableConvertor.
+func (r *reader) ConvertToTable(ctx context.Context, obj runtime.Object, options runtime.Object) (*metav1.Table, error) {
+	return r.scope.TableConvertor.ConvertToTable(ctx, obj, options)
+}
+
+// Get implements rest.Getter.
+func (r *reader) Get(ctx context.Context, name string, _ *metav1.GetOptions) (runtime.Object, error) {
+	key := storage.Key{Cluster: r.cluster, Resource: r.scope.resource.Stored, Namespace: request.NamespaceValue(ctx), Name: name}
+	o, err := r.storage.Get(ctx, key)
+	if err != nil {
+		return nil, apiError(err, r.scope.Resource.GroupResource(), name)
+	}
+	doc := &document{scope: r.scope, json: o.JSON}
+	if r.transform == "" && !audited(ctx) {
+		return doc, nil
+	}
+	obj, err := r.scope.decode(o.JSON)
+	if err != nil {
+		return nil, apiError(fmt.Errorf("%s: %w", o.Key, err), r.scope.Resource.GroupResource(), name)
+	}
+	return obj, nil
+}
+
+// List implements rest.Lister. The options that it is given are those that the
+// stock handler validated; the request's own were parsed before.
+func (r *reader) List(ctx context.Context, _ *metainternalversion.ListOptions) (runtime.Object, error) {
+	q := *r.options.Query
+	if r.transform == "PartialObjectMetadataList" {
+		q.Projection = query.Metadata
+	}
+	fail := func(err error) (runtime.Object, error) {
+		return nil, apiError(err, r.scope.Resource.GroupResource(), "")
+	}
+	list, err := openListing(ctx, r.storage, r.scope, &q, r.options.ListMeta)
+	if err != nil {
+		return fail(err)
+	}
+	r.open = list
+	switch {
+	case r.transform == "PartialObjectMetadataList":
+		partial, err := list.partial()
+		if err != nil {
+			return fail(err)
+		}
+		return partial, nil
+	case r.transform == "" && audited(ctx):
+		decoded, err := list.decoded()
+		if err != nil {
+			return fail(err)
+		}
+		return decoded, nil
+	case r.transform == "PartialObjectMetadata":
+		return list.GetObject(), nil // the stock handler refuses it by the list's type
+	}
+	return list, nil
+}
+
+// audited reports whether the answer goes to the audit log too, and so has to be
+// encoded twice.
+func audited(ctx context.Context) bool {
+	a := audit.AuditContextFrom(ctx)
+	return a != nil && a.Enabled() && a.GetEventLevel() == auditinternal.LevelRequestResponse
+}
+
+// apiError turns an error of the storage layer into what clients may see: what is
+// wrong with their request, and never the text of a database.
+func apiError(err error, resource schema.GroupResource, name string) error {
+	var invalid *query.InvalidQueryError
+	var status apierrors.APIStatus
+	switch {
+	case errors.As(err, &status):
+		return err
+	case errors.Is(err, storage.ErrNotFound):
+		return apierrors.NewNotFound(resource, name)
+	case errors.As(err, &invalid):
+		return apierrors.NewBadRequest(invalid.Error())
+	case errors.Is(err, storage.ErrUnsupported):
+		return apierrors.NewBadRequest(err.Error())
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return apierrors.NewTimeoutError("the request ended before the storage layer answered", 0)
+	}
+	klog.ErrorS(err, "The storage layer failed", "resource", resource, "name", name)
+	if storage.IsRetryable(err) {
+		return apierrors.NewServiceUnavailable("the storage layer cannot answer at the moment, the server's log has the reason")
+	}
+	return apierrors.NewInternalError(errors.New("the storage layer failed, the server's log has the reason"))
+}

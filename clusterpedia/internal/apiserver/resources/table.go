@@ -1,0 +1,73 @@
+package resources
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/klog/v2"
+
+	"clusterpedia.io/api/clusterpedia/v1beta1"
+	"clusterpedia.io/storage-api/storage"
+)
+
+// tableConvertor prints a listing, or one decoded object, as a Table.
+type tableConvertor struct{ scope *scope }
+
+// ConvertToTable implements rest.TableConvertor.
+func (c tableConvertor) ConvertToTable(_ context.Context, obj runtime.Object, options runtime.Object) (*metav1.Table, error) {
+	out := &metav1.Table{}
+	if o, ok := options.(*metav1.TableOptions); !ok || o == nil || !o.NoHeaders {
+		out.ColumnDefinitions = c.scope.columns.Definitions
+	}
+	if l, ok := obj.(*listing); ok {
+		err := l.each(func(o *storage.Object) error {
+			row, err := c.row(o)
+			out.Rows = append(out.Rows, row)
+			return err
+		})
+		out.ListMeta = l.metadata(l.page, l.count)
+		return out, err
+	}
+	accessor, err := meta.Accessor(obj)
+	if err != nil {
+		return nil, fmt.Errorf("read the metadata of a %T: %w", obj, err)
+	}
+	row, err := c.scope.columns.Row(accessor.GetAnnotations()[v1beta1.ShadowAnnotationClusterName], obj)
+	if err != nil {
+		return nil, err
+	}
+	out.Rows = []metav1.TableRow{row}
+	return out, nil
+}
+
+// row prints a stored object. One that cannot be read is shown by its name alone,
+// and does not hide all others.
+func (c tableConvertor) row(o *storage.Object) (metav1.TableRow, error) {
+	obj, err := c.scope.decode(o.JSON)
+	if err == nil {
+		var row metav1.TableRow
+		if row, err = c.scope.columns.Row(o.Cluster, obj); err == nil {
+			return row, nil
+		}
+	}
+	klog.ErrorS(err, "A stored object cannot be printed", "object", o.Key.String())
+	row := metav1.TableRow{Cells: make([]any, len(c.scope.columns.Definitions))}
+	for i, column := range c.scope.columns.Definitions {
+		switch {
+		case i == 0:
+			row.Cells[i] = o.Cluster
+		case column.Format == "name":
+			row.Cells[i] = o.Name
+		}
+	}
+	partial := &metav1.PartialObjectMetadata{}
+	if err := json.Unmarshal(o.JSON, partial); err != nil {
+		partial.Name, partial.Namespace = o.Name, o.Namespace
+	}
+	row.Object.Object = partial
+	return row, nil
+}

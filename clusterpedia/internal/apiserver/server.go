@@ -1,0 +1,144 @@
+package apiserver
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/util/sets"
+	apirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/healthz"
+	clientdiscovery "k8s.io/client-go/discovery"
+	clientrest "k8s.io/client-go/rest"
+
+	"clusterpedia.io/api/client/clientset/versioned"
+	"clusterpedia.io/api/client/informers/externalversions"
+	"clusterpedia.io/api/clusterpedia/v1beta1"
+	"clusterpedia.io/clusterpedia/internal/apiserver/discovery"
+	"clusterpedia.io/clusterpedia/internal/apiserver/resources"
+	"clusterpedia.io/clusterpedia/internal/builtin"
+	"clusterpedia.io/storage-api/storage"
+)
+
+// scheme and codecs know the aggregated API itself; the objects of the members
+// have those of package builtin. Neither is changed after this.
+var (
+	scheme = newScheme()
+	codecs = serializer.NewCodecFactory(scheme)
+)
+
+func newScheme() *runtime.Scheme {
+	s := runtime.NewScheme()
+	if err := v1beta1.AddToScheme(s); err != nil {
+		panic(err) // a name registered twice: cannot happen but in a broken build
+	}
+	unversioned := schema.GroupVersion{Version: "v1"}
+	metav1.AddToGroupVersion(s, unversioned)
+	s.AddUnversionedTypes(unversioned, &metav1.Status{}, &metav1.APIVersions{}, &metav1.APIGroupList{}, &metav1.APIGroup{}, &metav1.APIResourceList{})
+	return s
+}
+
+// Server is the aggregated API server, ready to run.
+type Server struct {
+	generic  *genericapiserver.GenericAPIServer
+	catalog  *discovery.Catalog
+	host     clientdiscovery.DiscoveryInterface
+	informer externalversions.SharedInformerFactory
+}
+
+// New builds a server on a storage layer. params are the URL parameters that the
+// storage layer reads itself.
+func New(o *Options, st storage.Storage, params []string) (*Server, error) {
+	config, client, err := o.genericConfig()
+	if err != nil {
+		return nil, err
+	}
+	if prober, ok := st.(storage.Prober); ok {
+		config.ReadyzChecks = append(config.ReadyzChecks, storageCheck(prober))
+	}
+	generic, err := config.Complete().New("clusterpedia", genericapiserver.NewEmptyDelegate())
+	if err != nil {
+		return nil, fmt.Errorf("build the server: %w", err)
+	}
+	s := &Server{generic: generic}
+	if err := s.install(client, st, params); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// install hangs the aggregated API into the generic server.
+func (s *Server) install(client *clientrest.Config, st storage.Storage, params []string) error {
+	clients, err := versioned.NewForConfig(client)
+	if err != nil {
+		return fmt.Errorf("connect to the host cluster: %w", err)
+	}
+	s.host = clients.Discovery()
+	s.informer = externalversions.NewSharedInformerFactory(clients, 0)
+	clusters := s.informer.Cluster().V1alpha2().PediaClusters()
+
+	kinds := builtin.NewScheme()
+	s.catalog = discovery.NewCatalog(kinds)
+	registration, err := clusters.Informer().AddEventHandler(s.catalog.Handler())
+	if err != nil {
+		return fmt.Errorf("follow the PediaClusters: %w", err)
+	}
+	handler := resources.NewHandler(resources.Config{
+		Storage: st, Params: params, Scheme: kinds, Catalog: s.catalog, Clusters: clusters.Lister(),
+	})
+	group := genericapiserver.NewDefaultAPIGroupInfo(v1beta1.GroupName, scheme, runtime.NewParameterCodec(scheme), codecs)
+	group.VersionedResourcesStorageMap[v1beta1.SchemeGroupVersion.Version] = map[string]rest.Storage{
+		"resources": resources.NewConnecter(handler),
+	}
+	if err := s.generic.InstallAPIGroup(&group); err != nil {
+		return fmt.Errorf("install %s: %w", v1beta1.GroupName, err)
+	}
+	synced := healthz.NamedCheck("clusters-synced", func(*http.Request) error {
+		if !registration.HasSynced() {
+			return fmt.Errorf("the PediaClusters are not listed yet")
+		}
+		return nil
+	})
+	return s.generic.AddReadyzChecks(synced)
+}
+
+// Run serves until ctx ends, and returns when everything has stopped.
+func (s *Server) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.informer.Start(ctx.Done())
+	followed := make(chan struct{})
+	go func() {
+		defer close(followed)
+		s.catalog.FollowHost(ctx, s.host)
+	}()
+	err := s.generic.PrepareRun().RunWithContext(ctx)
+	cancel()
+	<-followed
+	s.informer.Shutdown()
+	return err
+}
+
+// probeTimeout bounds a readiness check.
+const probeTimeout = 5 * time.Second
+
+func storageCheck(prober storage.Prober) healthz.HealthChecker {
+	return healthz.NamedCheck("storage", func(req *http.Request) error {
+		ctx, cancel := context.WithTimeout(req.Context(), probeTimeout)
+		defer cancel()
+		return prober.Probe(ctx)
+	})
+}
+
+// genericapiserverLongRunning lets requests live without a time limit by their
+// verb alone: a path that merely contains a word must not.
+func genericapiserverLongRunning(verbs sets.String) apirequest.LongRunningRequestCheck {
+	return func(_ *http.Request, info *apirequest.RequestInfo) bool { return verbs.Has(info.Verb) }
+}

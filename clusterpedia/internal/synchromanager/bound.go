@@ -1,0 +1,44 @@
+package synchromanager
+
+import (
+	"context"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/component-base/featuregate"
+	"k8s.io/klog/v2"
+
+	"clusterpedia.io/clusterpedia/internal/process"
+	"clusterpedia.io/clusterpedia/internal/storageplugin"
+	"clusterpedia.io/clusterpedia/internal/synchro"
+	"clusterpedia.io/storage-api/storage"
+)
+
+// Bound is the storage layer that a manager and a server of one process share.
+type Bound struct {
+	Storage storage.Storage
+	Driver  storageplugin.Driver
+}
+
+// RunBound opens a storage layer, and copies into it with one worker and without an
+// election while serve runs.
+func RunBound(ctx context.Context, o *process.StorageOptions, plugins *storageplugin.Registry, gate featuregate.FeatureGate, kubeconfig string, serve func(context.Context, Bound) error) error {
+	st, driver, closeStorage, err := o.Open(ctx, plugins, "binding-apiserver", gate)
+	if err != nil {
+		return err
+	}
+	defer closeStorage()
+	host, err := (&Options{Kubeconfig: kubeconfig, QPS: 50, Burst: 100, ContentType: "application/json"}).hostConfig()
+	if err != nil {
+		return err
+	}
+	manager, err := NewManager(host, st, gate, synchro.Options{Workers: 1, Logger: klog.Background()})
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	ctx, done := context.WithCancel(ctx)
+	defer done()
+	group.Go(func() error { defer done(); return manager.Run(ctx) })
+	group.Go(func() error { defer done(); return serve(ctx, Bound{st, driver}) })
+	return group.Wait()
+}

@@ -1,0 +1,97 @@
+package synchromanager
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	cliflag "k8s.io/component-base/cli/flag"
+	logsapi "k8s.io/component-base/logs/api/v1"
+	_ "k8s.io/component-base/logs/json/register" // --logging-format=json
+	"k8s.io/klog/v2"
+
+	"clusterpedia.io/clusterpedia/internal/process"
+	"clusterpedia.io/clusterpedia/internal/storageplugin"
+	"clusterpedia.io/clusterpedia/internal/synchro"
+)
+
+// NewCommand returns the command of the program. It runs until ctx ends.
+func NewCommand(ctx context.Context, plugins *storageplugin.Registry) (*cobra.Command, error) {
+	o, err := NewOptions(plugins.Gates())
+	if err != nil {
+		return nil, err
+	}
+	var version process.VersionFlag
+	cmd := &cobra.Command{
+		Use:          "clustersynchro-manager",
+		Short:        "Copies the selected resources of member clusters into the storage layer",
+		Args:         cobra.NoArgs,
+		SilenceUsage: true,
+		RunE: func(*cobra.Command, []string) error {
+			if text, ok := version.Requested(); ok {
+				fmt.Println(text)
+				return nil
+			}
+			if err := logsapi.ValidateAndApply(o.Logs, o.Gates); err != nil {
+				return err
+			}
+			if err := o.Validate(); err != nil {
+				return err
+			}
+			rest.SetDefaultWarningHandler(rest.NoWarnings{})
+			return o.run(ctx, plugins)
+		},
+	}
+	sets := o.Flags()
+	version.AddFlags(sets.FlagSet("global"))
+	sets.FlagSet("global").BoolP("help", "h", false, "help for "+cmd.Name())
+	for _, fs := range sets.FlagSets {
+		cmd.Flags().AddFlagSet(fs)
+	}
+	cliflag.SetUsageAndHelpFunc(cmd, sets, 100)
+	return cmd, nil
+}
+
+// run serves metrics on every replica, and copies on the leader.
+func (o *Options) run(ctx context.Context, plugins *storageplugin.Registry) error {
+	st, _, closeStorage, err := o.Storage.Open(ctx, plugins, "clustersynchro-manager", o.Gates)
+	if err != nil {
+		return err
+	}
+	defer closeStorage()
+	host, err := o.hostConfig()
+	if err != nil {
+		return err
+	}
+	client, err := kubernetes.NewForConfig(host)
+	if err != nil {
+		return fmt.Errorf("connect to the host cluster: %w", err)
+	}
+	serveMetrics, err := o.Metrics.Listen(ctx, st)
+	if err != nil {
+		return err
+	}
+	if o.ShardingName != "" {
+		o.LeaderElection.Name += "-" + o.ShardingName
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	ctx, done := context.WithCancel(ctx)
+	defer done()
+	group.Go(func() error { return serveMetrics(ctx) })
+	group.Go(func() error {
+		defer done()
+		return o.LeaderElection.Run(ctx, client, func(ctx context.Context, epoch int64) error {
+			manager, err := NewManager(host, st, o.Gates, synchro.Options{
+				Epoch: epoch, ShardingName: o.ShardingName, Workers: o.Workers, PageSize: o.PageSize, Logger: klog.Background(),
+			})
+			if err != nil {
+				return err
+			}
+			return manager.Run(ctx)
+		})
+	})
+	return group.Wait()
+}
