@@ -16,7 +16,7 @@ PLUGINS := internalstorage memorystorage
 # The modules of the workspace, and those that stand outside of it, so that tests
 # and tools do not choose the versions of what is shipped.
 MODULES := storage-api memorystorage internalstorage clusterpedia/api clusterpedia
-OUTSIDE := hack/testbed clusterpedia/e2e
+OUTSIDE := hack/tools hack/testbed clusterpedia/e2e
 
 VERSION    ?= $(shell git describe --tags --always --dirty --match 'v*' 2>/dev/null || echo v0.0.0-unset)
 COMMIT     ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)

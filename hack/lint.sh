@@ -7,6 +7,8 @@ root=$PWD
 failed=0
 for module in "$@"; do
 	echo "# $module"
-	(cd "$module" && "$root/bin/golangci-lint" run --config "$root/.golangci.yaml" ./...) || failed=1
+	work=""
+	grep -q "^	./$module\$" go.work || work=off # stands outside of the workspace
+	(cd "$module" && GOWORK=$work "$root/bin/golangci-lint" run --config "$root/.golangci.yaml" ./...) || failed=1
 done
 exit $failed
