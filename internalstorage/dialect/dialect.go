@@ -56,6 +56,9 @@ type Dialect interface {
 	Columns(ctx context.Context, db *gorm.DB) (map[string]bool, error)
 	// Locked runs fn while no other process runs one on the same database.
 	Locked(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) error
+	// Rows is what stands before the tuples of (columns) IN (tuples), so that each is
+	// looked up in an index.
+	Rows() string
 	// ForUpdate is what a SELECT ends with to lock the rows that it reads.
 	ForUpdate() string
 

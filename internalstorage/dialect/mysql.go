@@ -229,6 +229,8 @@ func (mysql) Locked(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) e
 	})
 }
 
+func (mysql) Rows() string { return "" }
+
 func (mysql) ForUpdate() string { return " FOR UPDATE" }
 
 func (mysql) Column(name string) string {
@@ -263,13 +265,16 @@ func (d mysql) Upsert(columns, keep []string) string {
 
 // noTime stands for the zero time, which the driver takes for the date of zeros that
 // strict servers refuse.
-var noTime = time.Date(1, 1, 1, 0, 0, 0, int(time.Millisecond), time.UTC)
+var noTime = time.Date(1, 1, 1, 0, 0, 0, int(2*time.Millisecond), time.UTC)
 
-// Time keeps to the years that the driver takes.
+// Time keeps to the years that the driver takes, and off what the server would round
+// up.
 func (mysql) Time(t time.Time) time.Time {
-	switch t = t.UTC(); {
-	case t.Before(noTime):
+	switch t = t.UTC().Truncate(time.Microsecond); {
+	case t.IsZero():
 		return noTime
+	case t.Before(noTime):
+		return noTime.Add(-time.Millisecond)
 	case t.Year() > 9999:
 		return time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 	}
@@ -287,7 +292,7 @@ func (mysql) InsertIgnore(table string, columns []string, rows int) string {
 	return "INSERT IGNORE INTO " + insert(table, columns, rows)
 }
 
-func (mysql) NoTime() string { return "CAST('0001-01-01 00:00:00.001' AS DATETIME(3))" }
+func (mysql) NoTime() string { return "CAST('0001-01-01 00:00:00.002' AS DATETIME(3))" }
 
 func (mysql) SeparateRaw() bool { return true }
 

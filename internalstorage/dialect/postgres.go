@@ -128,6 +128,8 @@ func (postgres) Locked(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error
 	})
 }
 
+// Rows makes a join of it: a long list of alternatives is tried on every row.
+func (postgres) Rows() string                 { return "VALUES " }
 func (postgres) ForUpdate() string            { return " FOR UPDATE" }
 func (postgres) Column(name string) string    { return sqlite{}.Column(name) }
 func (postgres) Ordered(column string) string { return column + ` COLLATE "C"` }
@@ -156,13 +158,14 @@ func (postgres) MetadataOnly() string {
 	return "CAST(jsonb_build_object('apiVersion', object -> 'apiVersion', 'kind', object -> 'kind', 'metadata', object -> 'metadata') AS text)"
 }
 
-// At uses one operator a step: those that take a text look into objects only, and
-// those that take a number into arrays only.
+// At uses one step for each name. The operator that takes a text looks into objects
+// only, but the one that takes a number would take a scalar for an array of one: a
+// strict path does not.
 func (postgres) At(doc Expr, path []query.PathElement) (Expr, error) {
 	for _, e := range path {
 		doc = Exprf("(%s -> %s)", doc, Bind("CAST(? AS text)", e.Name))
 		if e.List {
-			doc = Exprf("(%s -> "+strconv.Itoa(e.Index)+")", doc)
+			doc = Exprf("jsonb_path_query_first(%s, 'strict $["+strconv.Itoa(e.Index)+"]', '{}', TRUE)", doc)
 		}
 	}
 	return doc, nil

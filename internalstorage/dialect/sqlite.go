@@ -106,6 +106,8 @@ func (sqlite) Locked(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) 
 	return db.WithContext(ctx).Transaction(fn)
 }
 
+func (sqlite) Rows() string { return "VALUES " }
+
 func (sqlite) ForUpdate() string { return "" }
 
 func (sqlite) Column(name string) string {

@@ -111,13 +111,16 @@ func checkTexts(q *query.Query) error {
 	}
 	for field, values := range texts {
 		for _, v := range values {
-			if strings.ContainsRune(v, 0) || !utf8.ValidString(v) {
+			if !storable(v) {
 				return &query.InvalidQueryError{Field: field, Value: v, Reason: "must be UTF-8 without NUL"}
 			}
 		}
 	}
 	return nil
 }
+
+// storable says whether every database takes a text.
+func storable(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
 func (b *Builder) oneOf(column string, values []string) Expr {
 	return in(b.dialect.Column(column), values)
@@ -285,12 +288,15 @@ func join(conditions []Expr, by string) Expr {
 }
 
 // After returns the condition that a row comes behind the object in the query's
-// order.
-func (b *Builder) After(o *object.Object) Expr {
+// order. The object may be what a client's token says.
+func (b *Builder) After(o *object.Object) (Expr, error) {
 	var alternatives []Expr
 	var equal []Expr
 	for _, c := range b.order() {
 		value := c.value(o)
+		if text, ok := value.(string); ok && !storable(text) {
+			return Expr{}, &query.InvalidQueryError{Field: "continue", Value: b.query.Continue, Reason: "not a token of this server"}
+		}
 		operator := " > ?"
 		if c.desc {
 			operator = " < ?"
@@ -298,7 +304,7 @@ func (b *Builder) After(o *object.Object) Expr {
 		alternatives = append(alternatives, and(append(slices.Clone(equal), dialect.Bind(c.sql+operator, value))))
 		equal = append(equal, dialect.Bind(c.sql+" = ?", value))
 	}
-	return or(alternatives)
+	return or(alternatives), nil
 }
 
 // OrderBy returns the query's order, which is total.

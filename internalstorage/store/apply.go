@@ -273,16 +273,16 @@ func (s *Store) writeOwners(tx *gorm.DB, objects []*storage.Object) error {
 
 // keysCondition selects the rows under any of the keys.
 func (s *Store) keysCondition(keys []storage.Key) dialect.Expr {
-	var all dialect.Expr
-	for i, key := range keys {
-		one := s.keyCondition(key)
-		if i > 0 {
-			all.SQL += " OR "
-		}
-		all.SQL += "(" + one.SQL + ")"
-		all.Args = append(all.Args, one.Args...)
+	columns := dialect.KeyColumns()
+	quoted := make([]string, len(columns))
+	for i, c := range columns {
+		quoted[i] = s.dialect.Column(c)
 	}
-	return all
+	var args []any
+	for _, key := range keys {
+		args = append(args, keyValues(key)...)
+	}
+	return dialect.Bind("("+strings.Join(quoted, ", ")+") IN ("+s.dialect.Rows()+tuples(len(columns), len(keys))+")", args...)
 }
 
 // purgeStep is how many rows a purge removes in one transaction.

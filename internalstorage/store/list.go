@@ -49,7 +49,9 @@ func (s *Store) list(ctx context.Context, q *query.Query, extra []string, yield 
 		if err != nil {
 			return page, err
 		}
-		l.after = b.After(after)
+		if l.after, err = b.After(after); err != nil {
+			return page, err
+		}
 	}
 	if page.Remaining, err = l.remaining(ctx); err != nil {
 		return page, s.fail(ctx, "count", err)
@@ -67,7 +69,10 @@ func (s *Store) list(ctx context.Context, q *query.Query, extra []string, yield 
 		}
 		if len(part) > 0 {
 			last = part[len(part)-1].Object
-			l.after, l.offset = b.After(last), 0
+			if l.after, err = b.After(last); err != nil {
+				return page, err
+			}
+			l.offset = 0
 		}
 		if !more {
 			break

@@ -129,7 +129,12 @@ func (s *Store) keyCondition(key storage.Key) dialect.Expr {
 	for _, column := range dialect.KeyColumns() {
 		conditions = append(conditions, s.dialect.Column(column)+" = ?")
 	}
-	return dialect.Expr{SQL: strings.Join(conditions, " AND "), Args: []any{key.Group, key.Version, key.Resource.Resource, key.Cluster, key.Namespace, key.Name}}
+	return dialect.Expr{SQL: strings.Join(conditions, " AND "), Args: keyValues(key)}
+}
+
+// keyValues are the values of dialect.KeyColumns.
+func keyValues(key storage.Key) []any {
+	return []any{key.Group, key.Version, key.Resource.Resource, key.Cluster, key.Namespace, key.Name}
 }
 
 // Versions implements storage.Storage.

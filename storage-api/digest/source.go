@@ -3,4 +3,4 @@
 package digest
 
 // Source is the SHA-256 of the contract's source files, the first 8 bytes in hexadecimal.
-const Source = "82b43da7fcaddd4b"
+const Source = "d88a70cfa7138c15"

@@ -104,8 +104,8 @@ type LabelRequirement struct {
 // FieldRequirement is a condition on the part of the document that Path leads to.
 //
 // Strings compare by their text, booleans as "true" and "false", numbers by their
-// decimal text (which spelling of a number that is no integer matches is left to
-// the storage layer). null counts as absent. Objects and arrays exist; which
+// decimal text (which texts match one that is spelled with a point or an exponent is
+// left to the storage layer). null counts as absent. Objects and arrays exist; which
 // texts equal them is left to the storage layer.
 //
 // A Path with list elements leads to many values: In, Exists, GreaterThan and

@@ -24,7 +24,7 @@ const (
 // Benchmark measures the usual calls. Every list finds some of 20,000 objects;
 // "rows/op" is the number of objects that one call handles.
 func Benchmark(b *testing.B, open Open) {
-	s := suite{open: open}
+	s := suite{open: open, root: b.Name()}
 	b.Run("apply", func(b *testing.B) { benchApply(b, s.start(b)) })
 	b.Run("read", func(b *testing.B) { benchRead(b, s.start(b)) })
 }

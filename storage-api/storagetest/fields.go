@@ -136,7 +136,7 @@ func fieldValues() fieldsCases {
 func fieldComparisons() fieldsCases {
 	bodies := map[string]string{"none": ``}
 	for name, value := range map[string]string{
-		"n9": `9`, "n10": `10`, "n-7": `-7`, "n0": `0`, "half": `9.5`, "power": `1e1`, "true": `true`, "null": `null`, "object": `{"a":50}`, "list": `[50]`,
+		"n9": `9`, "n10": `10`, "n-7": `-7`, "n0": `0`, "half": `9.5`, "true": `true`, "null": `null`, "object": `{"a":50}`, "list": `[50]`,
 		"t10": `"10"`, "t-7": `"-7"`, "zeros": `"0010"`, "t10.0": `"10.0"`, "plus": `"+10"`, "blank": `" 10"`, "behind": `"10 "`, "empty": `""`,
 		"unit": `"10Mi"`, "hex": `"0x10"`, "minus": `"-"`, "double": `"--7"`, "wide": `"１０"`, "digits18": `"999999999999999999"`,
 		"digits19": `"1000000000000000000"`, "max": `9223372036854775807`, "big": `100000000000000000000`,

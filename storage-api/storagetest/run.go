@@ -2,6 +2,7 @@ package storagetest
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"clusterpedia.io/storage-api/storage"
@@ -25,12 +26,19 @@ type Options struct {
 	// Cells says that the storage layer keeps Object.Cells and gives it to who
 	// asks for it.
 	Cells bool
+	// Skip has, for tests that a stand-in of a server cannot show, the reason, which
+	// is printed. Its keys are names of tests below that of Run, such as "Concurrent"
+	// or "Filter/owners", and stand for all of their sub-tests. A storage layer skips
+	// none on the servers that it is made for.
+	Skip map[string]string
 }
 
 // suite is what each concern's tests are given.
 type suite struct {
 	open Open
 	Options
+	// root is the name of the test that called Run.
+	root string
 }
 
 // concern is one file of tests.
@@ -67,12 +75,24 @@ func concerns() []concern {
 // sub-tests are parallel; go test's -parallel bounds how many storage layers are
 // open at once.
 func Run(t *testing.T, open Open, options Options) {
-	s := suite{open, options}
+	s := suite{open, options, t.Name()}
 	for _, c := range concerns() {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
+			s.skip(t)
 			c.run(t, s)
 		})
+	}
+}
+
+// skip skips the test if the options say so of it, or of one that it is part of.
+func (s suite) skip(t testing.TB) {
+	t.Helper()
+	name := strings.TrimPrefix(t.Name(), s.root+"/")
+	for part, reason := range s.Skip {
+		if name == part || strings.HasPrefix(name, part+"/") {
+			t.Skip(reason)
+		}
 	}
 }
 
@@ -95,6 +115,7 @@ func (s suite) each(t *testing.T, tests []test) {
 // start opens a storage that is closed when the test ends.
 func (s suite) start(t testing.TB) storage.Storage {
 	t.Helper()
+	s.skip(t)
 	st := s.open(t)
 	t.Cleanup(func() { closeStorage(t, st) })
 	return st

@@ -1,0 +1,80 @@
+package store_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/stretchr/testify/require"
+
+	"clusterpedia.io/storage-api/query"
+	"clusterpedia.io/storage-api/storage"
+)
+
+// TestMySQLSyntax runs the suite on go-mysql-server, which stands for MySQL 8: its
+// parser differs from MariaDB's. What it parses and then evaluates wrongly is
+// skipped, and TestMySQLParses sees that it is parsed.
+func TestMySQLSyntax(t *testing.T) {
+	t.Parallel()
+	dsn(t, "TEST_GOMYSQL_DSN")
+	const (
+		transactions = "go-mysql-server does not isolate transactions"
+		outer        = "go-mysql-server gives JSON_TABLE no column of an outer query"
+		binary       = "go-mysql-server finds every binary text in every other one"
+		scalars      = "go-mysql-server fails on a path that leads through no object"
+		numbers      = "go-mysql-server rounds great numbers"
+		names        = "go-mysql-server writes documents with some names that are not JSON"
+		recursion    = "go-mysql-server ends a recursion over a union too early"
+	)
+	run(t, mysqlOn("TEST_GOMYSQL_DSN"), map[string]string{
+		"Churn": transactions, "Concurrent": transactions, "Random": outer, "Text": outer,
+		"Filter/names": binary, "Filter/owners": recursion, "Filter/fields/lists": outer,
+		"Filter/fields/values/in,_greatest_number": numbers, "Events/the_documents_come_back": names,
+		"Filter/fields/paths/nested": scalars, "Filter/fields/paths/through_a_text": scalars,
+	})
+}
+
+// TestMySQLParses asks for whatever TestMySQLSyntax skips: the answer may be wrong,
+// the statement must not.
+func TestMySQLParses(t *testing.T) {
+	t.Parallel()
+	dsn(t, "TEST_GOMYSQL_DSN")
+	st := open(t, mysqlOn("TEST_GOMYSQL_DSN")(t))
+	t.Cleanup(func() { require.NoError(t, st.Close(t.Context())) })
+	require.NoError(t, st.Apply(t.Context(), storage.Writer{Cluster: "c"}, []storage.Change{{Put: &storage.Object{
+		Key:  storage.Key{Cluster: "c", Resource: storage.Resource{Version: "v1", Resource: "pods"}, Name: "a"},
+		Kind: "Pod", UID: "u", JSON: []byte(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"}}`),
+	}}}))
+	in := func(operator query.Operator, path ...query.PathElement) *query.Query {
+		values := []string{"1"}
+		if operator == query.Exists || operator == query.NotExists {
+			values = nil
+		}
+		return &query.Query{Fields: []query.FieldRequirement{{Path: path, Operator: operator, Values: values}}}
+	}
+	spec, every := query.PathElement{Name: "spec"}, query.PathElement{Name: "containers", List: true, Index: query.AllElements}
+	second, odd := query.PathElement{Name: "containers", List: true, Index: 1}, query.PathElement{Name: `a"'b`}
+	queries := []*query.Query{
+		{NameContains: []string{"a", "%"}},
+		{Owner: &query.Owner{UID: "u", Seniority: 2}, Limit: 1, Count: query.CountExact},
+		{Owner: &query.Owner{Name: "a", Group: "apps", Resource: "deployments", Seniority: 1}, Namespaces: []string{"n"}, Clusters: []string{"c", "d"}},
+	}
+	for _, operator := range []query.Operator{query.In, query.NotIn, query.Exists, query.NotExists, query.GreaterThan, query.LessThan} {
+		queries = append(
+			queries,
+			in(operator, spec, every, query.PathElement{Name: "image"}),
+			in(operator, spec, every, query.PathElement{Name: "ports", List: true, Index: query.AllElements}, query.PathElement{Name: "port"}),
+			in(operator, spec, second, odd), in(operator, odd, every), in(operator, spec, odd),
+		)
+	}
+	for _, q := range queries {
+		_, err := st.List(t.Context(), q, func(*storage.Object) error { return nil })
+		var refused *mysql.MySQLError
+		if errors.As(err, &refused) {
+			const executing = 1105 // "unknown error": it was parsed
+			require.EqualValues(t, executing, refused.Number, "%v: %+v", err, q)
+		} else {
+			require.NoError(t, err, "%+v", q)
+		}
+	}
+}
