@@ -7,8 +7,11 @@ import (
 	"clusterpedia.io/storage-api/storage"
 )
 
+// version is set by the linker.
+var version = "v0.0.0-unset"
+
 func init() {
-	storage.Register(storage.Driver{Name: "memory", Open: memory.Open})
+	storage.Register(storage.Driver{Name: "memory", Version: version, Open: memory.Open})
 }
 
 func main() {}

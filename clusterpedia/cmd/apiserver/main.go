@@ -20,8 +20,12 @@ func main() {
 	// First of all: what runs before can break what a plugin asserts later
 	// (golang/go#80107).
 	plugins, err := storageplugin.Load(storageplugin.Options{Plugins: os.Getenv(storageplugin.EnvVar), HostVersion: process.Version().GitVersion})
+	gate := utilfeature.DefaultMutableFeatureGate
 	if err == nil {
-		err = process.AddGates(utilfeature.DefaultMutableFeatureGate, plugins.Gates())
+		err = apiserver.AddGates(gate)
+	}
+	if err == nil {
+		err = process.AddGates(gate, plugins.Gates())
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -23,6 +23,9 @@ func main() {
 	plugins, err := storageplugin.Load(storageplugin.Options{Plugins: os.Getenv(storageplugin.EnvVar), HostVersion: process.Version().GitVersion})
 	gate := utilfeature.DefaultMutableFeatureGate
 	if err == nil {
+		err = apiserver.AddGates(gate)
+	}
+	if err == nil {
 		err = synchromanager.AddGates(gate)
 	}
 	if err == nil {

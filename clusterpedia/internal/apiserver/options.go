@@ -15,6 +15,7 @@ import (
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/rest"
 	cliflag "k8s.io/component-base/cli/flag"
+	"k8s.io/component-base/featuregate"
 	"k8s.io/component-base/logs"
 	logsapi "k8s.io/component-base/logs/api/v1"
 	"k8s.io/component-base/metrics"
@@ -63,6 +64,15 @@ func NewOptions() *Options {
 	}
 	o.Features.EnablePriorityAndFairness = false
 	return o
+}
+
+// AddGates adds the feature gates of the server's logs to those that the libraries
+// of Kubernetes register by themselves. It is called once for a gate.
+func AddGates(gate featuregate.MutableVersionedFeatureGate) error {
+	if err := logsapi.AddFeatureGates(gate); err != nil {
+		return fmt.Errorf("feature gates of the logs: %w", err)
+	}
+	return nil
 }
 
 // Flags returns all flags, by section.
