@@ -1,0 +1,71 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"clusterpedia.io/testbed/process"
+)
+
+// runLimit bounds what "make run" does until it waits for Ctrl-C.
+const runLimit = 5 * time.Minute
+
+// TestRun runs what "make run" does with clusters that exist already, and ends it
+// as Ctrl-C would.
+func TestRun(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs clusters")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), runLimit)
+	defer cancel()
+	program := filepath.Join(t.TempDir(), "run")
+	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/run")
+	build.Dir, build.Env = shared.testbed(), append(build.Environ(), "GOWORK=off")
+	text, err := build.CombinedOutput()
+	require.NoError(t, err, string(text))
+
+	var kubeconfigs []string
+	for _, m := range shared.members {
+		kubeconfigs = append(kubeconfigs, m.Kubeconfig())
+	}
+	dir := filepath.Join(t.TempDir(), "run")
+	cmd := exec.CommandContext(ctx, program, "--bin", shared.bin, "--charts", filepath.Join(shared.root, "charts", "clusterpedia"),
+		"--dir", dir, "--kubeconfigs", strings.Join(kubeconfigs, ","))
+	cmd.Dir = shared.testbed()
+	output, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	cmd.Stderr = cmd.Stdout
+	require.NoError(t, cmd.Start())
+
+	var lines []string
+	for scanner := bufio.NewScanner(output); scanner.Scan(); {
+		lines = append(lines, scanner.Text())
+		if strings.HasPrefix(scanner.Text(), "Logs are in ") {
+			for _, name := range []string{"apiserver", "clustersynchro-manager"} {
+				_, running := process.Find(dir, name)
+				require.True(t, running, name)
+			}
+			require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+		}
+	}
+	all := strings.Join(lines, "\n")
+	require.NoError(t, cmd.Wait(), all)
+	require.Regexp(t, `(?m)^NAMESPACE +CLUSTER +NAME +READY`, all, "the proof")
+	for _, m := range shared.members {
+		require.Regexp(t, `(?m)^default +`+m.Name+` +web +2/2`, all)
+	}
+	require.Contains(t, all, "kubectl get pods -A ")
+	require.Contains(t, all, "stopped; data and logs are in")
+	for _, name := range []string{"apiserver", "clustersynchro-manager"} {
+		_, running := process.Find(dir, name)
+		require.False(t, running, name)
+	}
+}
