@@ -55,12 +55,13 @@ $(addprefix plugin-,$(PLUGINS)): plugin-%:
 
 .PHONY: run
 run: all ## Run everything here, with a host and two member clusters (or KUBECONFIGS=a,b), until Ctrl-C.
-	@GOWORK=off go run -C hack/testbed ./cmd/run --bin $(BIN) --charts $(CURDIR)/charts/clusterpedia --kubeconfigs '$(KUBECONFIGS)'
+	@GOWORK=off go build -C hack/testbed -o $(BIN)/tools/run ./cmd/run
+	@cd hack/testbed && exec $(BIN)/tools/run --bin $(BIN) --charts $(CURDIR)/charts/clusterpedia --dir $(CURDIR)/.testbed/run --kubeconfigs '$(KUBECONFIGS)'
 
 ##@ Test
 
 .PHONY: test
-test: all test-unit test-storage test-e2e ## Run all tests: unit, conformance on real databases, end to end.
+test: all test-unit test-storage test-testbed test-e2e ## Run all tests: unit, conformance on real databases, end to end.
 
 UNIT := storage-api memorystorage clusterpedia/api clusterpedia
 
@@ -68,29 +69,38 @@ UNIT := storage-api memorystorage clusterpedia/api clusterpedia
 test-unit: ## Run the unit tests.
 	@for m in $(UNIT); do echo "# $$m"; (cd $$m && go test -race ./...); done
 
+# go-mysql-server isolates nothing: one test at a time.
+STORAGE_TESTS := go test -race -skip ^TestMySQL ./... && go test -run ^TestMySQL -parallel 1 ./store
+
 .PHONY: test-storage
-test-storage: ## Run the SQL storage layer's tests on SQLite, PostgreSQL, MariaDB and go-mysql-server.
+test-storage: databases ## Run the SQL storage layer's tests on SQLite, PostgreSQL, MariaDB and go-mysql-server.
+	$(TESTBED) databases --workdir internalstorage -- bash -c '$(STORAGE_TESTS)'
+
+.PHONY: databases
+databases:
 	@if [ -z "$${TEST_POSTGRES_DSN:-}" ] || [ -z "$${TEST_MYSQL_DSN:-}" ]; then hack/testbed/install-databases.sh; fi
-	$(TESTBED) databases --workdir $(CURDIR)/internalstorage -- go test -race ./...
+
+.PHONY: test-testbed
+test-testbed: databases ## Run the tests of the test bed itself.
+	cd hack/testbed && GOWORK=off go test ./...
 
 .PHONY: test-e2e
-test-e2e: ## Run the end-to-end tests on the built binaries.
-	cd hack/testbed && GOWORK=off go test ./...
-	cd clusterpedia/e2e && GOWORK=off go test -count=1 -timeout 30m -v ./...
+test-e2e: all databases ## Run the end-to-end tests on the built binaries.
+	$(TESTBED) databases --workdir clusterpedia/e2e -- env GOWORK=off go test -count=1 -timeout 30m -v ./...
 
 .PHONY: bench
-bench: ## Run the benchmarks of the storage layers.
-	cd memorystorage && go test -run '^$$' -bench . -benchmem ./...
-	cd internalstorage && go test -run '^$$' -bench . -benchmem ./...
+bench: databases ## Run the benchmarks of the storage layers: memory, SQLite, PostgreSQL, MariaDB.
+	cd memorystorage && go test -run '^$$' -bench . -benchmem ./memory
+	$(TESTBED) databases --workdir internalstorage -- go test -run '^$$' -bench . -benchmem ./store
 
 ##@ Check
 
 .PHONY: verify
-verify: verify-boundaries verify-modules verify-digest verify-codegen ## Check that what is generated, and what is promised, is so.
+verify: check-boundaries verify-modules verify-digest verify-codegen ## Check that what is generated, and what is promised, is so.
 
-.PHONY: verify-boundaries
-verify-boundaries: ## Check which module may use which (design.md, section 2).
-	hack/verify-boundaries.sh
+.PHONY: check-boundaries
+check-boundaries: ## Check which module may use which (design.md, section 2).
+	hack/check-boundaries.sh
 
 .PHONY: verify-modules
 verify-modules: ## Check that go.mod and go.sum of every module are tidy, and go.work in step.

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -39,26 +40,30 @@ var shared bed
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(func() int {
-		if err := shared.locate(); err != nil {
-			fmt.Fprintln(os.Stderr, "error:", err)
-			return 1
-		}
-		if testing.Short() {
-			return m.Run() // the tests that need clusters skip themselves
-		}
-		dir, err := os.MkdirTemp("", "clusterpedia-e2e-")
-		if err == nil {
-			defer func() { _ = os.RemoveAll(dir) }() // left to the system, if it fails
-			defer shared.stop()
-			err = shared.start(context.Background(), dir)
-		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "error:", err)
-			return 1
-		}
-		return m.Run()
-	}())
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		code = 1
+	}
+	os.Exit(code) //nolint:forbidigo // this is a main
+}
+
+func run(m *testing.M) (code int, err error) {
+	if err := shared.locate(); err != nil {
+		return 0, err
+	}
+	if testing.Short() {
+		return m.Run(), nil // the tests that need clusters skip themselves
+	}
+	dir, err := os.MkdirTemp("", "clusterpedia-e2e-")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, shared.stop(), os.RemoveAll(dir)) }()
+	if err := shared.start(context.Background(), dir); err != nil {
+		return 0, err
+	}
+	return m.Run(), nil
 }
 
 // locate finds what was built: $CLUSTERPEDIA_BIN, or bin/ of the repository.
@@ -111,12 +116,12 @@ func (b *bed) start(ctx context.Context, dir string) error {
 	return group.Wait()
 }
 
-func (b *bed) stop() {
+func (b *bed) stop() error {
+	var errs []error
 	for _, m := range b.members {
-		if err := m.Remove(); err != nil {
-			fmt.Fprintln(os.Stderr, "error:", err)
-		}
+		errs = append(errs, m.Remove())
 	}
+	return errors.Join(errs...)
 }
 
 // memberNames returns the names of all members.

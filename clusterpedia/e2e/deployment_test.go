@@ -42,8 +42,9 @@ var (
 func selected() []schema.GroupVersionResource {
 	core := schema.GroupVersion{Version: "v1"}
 	return []schema.GroupVersionResource{
-		pods, configMaps, core.WithResource("services"), core.WithResource("secrets"), core.WithResource("namespaces"), core.WithResource("nodes"),
-		deployments, {Group: "apps", Version: "v1", Resource: "replicasets"}, sample.Widgets,
+		pods, configMaps, deployments, sample.Widgets,
+		core.WithResource("services"), core.WithResource("secrets"), core.WithResource("namespaces"), core.WithResource("nodes"),
+		deployments.GroupVersion().WithResource("replicasets"),
 	}
 }
 

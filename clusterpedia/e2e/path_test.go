@@ -22,7 +22,7 @@ import (
 // TestSQL follows objects from the members through both servers, with the internal
 // storage layer on each database system, to kubectl. The databases take their turn:
 // what one's part of the test does to the members, another's would see.
-func TestSQL(t *testing.T) { //nolint:tparallel // see above
+func TestSQL(t *testing.T) {
 	for name, storage := range sqlStorages() {
 		t.Run(name, func(t *testing.T) {
 			s := storage(t)

@@ -80,8 +80,9 @@ type Dialect interface {
 	// alone that are there.
 	InsertIgnore(table string, columns []string, rows int) string
 
-	// Time returns how a time is stored, and FromTime reverses it.
+	// Time returns how a time is stored.
 	Time(t time.Time) time.Time
+	// FromTime reverses Time.
 	FromTime(t time.Time) time.Time
 
 	// NoTime is the zero time as an expression.

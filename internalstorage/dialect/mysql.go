@@ -68,9 +68,7 @@ func mysqlConfig(c *config.Config) (*mysqldriver.Config, error) {
 		for key, value := range c.Params {
 			m.Params[key] = string(value)
 		}
-		if err := setMySQLOptions(m, c.MySQL); err != nil {
-			return nil, err
-		}
+		setMySQLOptions(m, c.MySQL)
 		if err := setMySQLTLS(m, c); err != nil {
 			return nil, err
 		}
@@ -79,7 +77,7 @@ func mysqlConfig(c *config.Config) (*mysqldriver.Config, error) {
 	return m, nil
 }
 
-func setMySQLOptions(m *mysqldriver.Config, o config.MySQL) error {
+func setMySQLOptions(m *mysqldriver.Config, o config.MySQL) {
 	m.Timeout, m.ReadTimeout, m.WriteTimeout = time.Duration(o.DialTimeout), time.Duration(o.ReadTimeout), time.Duration(o.WriteTimeout)
 	m.ServerPubKey = o.ServerPubKey
 	if o.MaxAllowedPacket != nil {
@@ -95,7 +93,6 @@ func setMySQLOptions(m *mysqldriver.Config, o config.MySQL) error {
 			*option = *value
 		}
 	}
-	return nil
 }
 
 // setMySQLTLS knows the modes of PostgreSQL, and those of the driver.

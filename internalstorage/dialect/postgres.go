@@ -105,7 +105,7 @@ func (postgres) Adopt(columns map[string]bool) []string {
 	if len(changes) == 0 {
 		return uidIndexes()
 	}
-	// To widen a varchar changes the catalogue alone.
+	// To widen a varchar changes the catalog alone.
 	for _, c := range []string{`"group"`, "version", "resource", "kind", "owner_uid", "uid", "resource_version"} {
 		changes = append(changes, "ALTER COLUMN "+c+" TYPE varchar(253)")
 	}

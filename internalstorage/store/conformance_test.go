@@ -88,7 +88,7 @@ func database(t testing.TB, driver, serverDSN string) string {
 	t.Cleanup(func() {
 		creating.Lock()
 		defer creating.Unlock()
-		defer server.Close()
+		defer func() { require.NoError(t, server.Close()) }()
 		// The name is ours. A server that lost the database's connections a moment
 		// ago may still count them.
 		for range 50 {

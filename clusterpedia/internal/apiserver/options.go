@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net"
 
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/sets"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
@@ -116,11 +118,11 @@ func (o *Options) Validate() error {
 
 // genericConfig returns the configuration of the generic server and the client
 // configuration of the host cluster.
-func (o *Options) genericConfig() (*genericapiserver.RecommendedConfig, *rest.Config, error) {
+func (o *Options) genericConfig(scheme *runtime.Scheme) (*genericapiserver.RecommendedConfig, *rest.Config, error) {
 	if err := o.SecureServing.MaybeDefaultWithSelfSignedCerts("localhost", nil, []net.IP{net.ParseIP("127.0.0.1")}); err != nil {
 		return nil, nil, fmt.Errorf("create a self-signed certificate: %w", err)
 	}
-	config := genericapiserver.NewRecommendedConfig(codecs)
+	config := genericapiserver.NewRecommendedConfig(serializer.NewCodecFactory(scheme))
 	config.EffectiveVersion = compatibility.DefaultBuildEffectiveVersion()
 	definitions := openapi.GetOpenAPIDefinitions(openapidefinitions.GetOpenAPIDefinitions)
 	config.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(definitions, openapinamer.NewDefinitionNamer(scheme))
@@ -129,7 +131,7 @@ func (o *Options) genericConfig() (*genericapiserver.RecommendedConfig, *rest.Co
 	config.OpenAPIV3Config.Info.Title = "Clusterpedia"
 	config.MaxRequestsInFlight = o.MaxRequestsInFlight
 	config.MaxMutatingRequestsInFlight = o.MaxMutatingRequestsInFlight
-	config.LongRunningFunc = genericapiserverLongRunning(sets.NewString("watch"))
+	config.LongRunningFunc = longRunning(sets.New("watch"))
 
 	if err := o.CoreAPI.ApplyTo(config); err != nil {
 		return nil, nil, fmt.Errorf("--kubeconfig: %w", err)

@@ -27,22 +27,17 @@ import (
 	"clusterpedia.io/storage-api/storage"
 )
 
-// scheme and codecs know the aggregated API itself; the objects of the members
-// have those of package builtin. Neither is changed after this.
-var (
-	scheme = newScheme()
-	codecs = serializer.NewCodecFactory(scheme)
-)
-
-func newScheme() *runtime.Scheme {
+// newScheme returns what knows the aggregated API itself; the objects of the members
+// have the scheme of package builtin.
+func newScheme() (*runtime.Scheme, error) {
 	s := runtime.NewScheme()
 	if err := v1beta1.AddToScheme(s); err != nil {
-		panic(err) // a name registered twice: cannot happen but in a broken build
+		return nil, fmt.Errorf("register the API's kinds: %w", err)
 	}
 	unversioned := schema.GroupVersion{Version: "v1"}
 	metav1.AddToGroupVersion(s, unversioned)
 	s.AddUnversionedTypes(unversioned, &metav1.Status{}, &metav1.APIVersions{}, &metav1.APIGroupList{}, &metav1.APIGroup{}, &metav1.APIResourceList{})
-	return s
+	return s, nil
 }
 
 // Server is the aggregated API server, ready to run.
@@ -56,7 +51,11 @@ type Server struct {
 // New builds a server on a storage layer. params are the URL parameters that the
 // storage layer reads itself.
 func New(o *Options, st storage.Storage, params []string) (*Server, error) {
-	config, client, err := o.genericConfig()
+	scheme, err := newScheme()
+	if err != nil {
+		return nil, err
+	}
+	config, client, err := o.genericConfig(scheme)
 	if err != nil {
 		return nil, err
 	}
@@ -68,14 +67,14 @@ func New(o *Options, st storage.Storage, params []string) (*Server, error) {
 		return nil, fmt.Errorf("build the server: %w", err)
 	}
 	s := &Server{generic: generic}
-	if err := s.install(client, st, params); err != nil {
+	if err := s.install(scheme, client, st, params); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
 // install hangs the aggregated API into the generic server.
-func (s *Server) install(client *clientrest.Config, st storage.Storage, params []string) error {
+func (s *Server) install(scheme *runtime.Scheme, client *clientrest.Config, st storage.Storage, params []string) error {
 	clients, err := versioned.NewForConfig(client)
 	if err != nil {
 		return fmt.Errorf("connect to the host cluster: %w", err)
@@ -93,8 +92,8 @@ func (s *Server) install(client *clientrest.Config, st storage.Storage, params [
 	handler := resources.NewHandler(resources.Config{
 		Storage: st, Params: params, Scheme: kinds, Catalog: s.catalog, Clusters: clusters.Lister(),
 	})
-	group := genericapiserver.NewDefaultAPIGroupInfo(v1beta1.GroupName, scheme, runtime.NewParameterCodec(scheme), codecs)
-	group.VersionedResourcesStorageMap[v1beta1.SchemeGroupVersion.Version] = map[string]rest.Storage{
+	group := genericapiserver.NewDefaultAPIGroupInfo(v1beta1.GroupName, scheme, runtime.NewParameterCodec(scheme), serializer.NewCodecFactory(scheme))
+	group.VersionedResourcesStorageMap[v1beta1.GroupVersion.Version] = map[string]rest.Storage{
 		"resources": resources.NewConnecter(handler),
 	}
 	if err := s.generic.InstallAPIGroup(&group); err != nil {
@@ -137,8 +136,8 @@ func storageCheck(prober storage.Prober) healthz.HealthChecker {
 	})
 }
 
-// genericapiserverLongRunning lets requests live without a time limit by their
+// longRunning lets requests live without a time limit by their
 // verb alone: a path that merely contains a word must not.
-func genericapiserverLongRunning(verbs sets.String) apirequest.LongRunningRequestCheck {
+func longRunning(verbs sets.Set[string]) apirequest.LongRunningRequestCheck {
 	return func(_ *http.Request, info *apirequest.RequestInfo) bool { return verbs.Has(info.Verb) }
 }

@@ -85,7 +85,7 @@ func TestDocuments(t *testing.T) {
 		t.Run(c.cluster+c.path, func(t *testing.T) {
 			t.Parallel()
 			w := httptest.NewRecorder()
-			h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, c.path, nil), c.cluster, c.path)
+			h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, c.path, nil), c.cluster, c.path)
 			if c.want == notFound {
 				require.Equal(t, http.StatusNotFound, w.Code)
 				require.Equal(t, c.want, w.Body.String())
@@ -160,7 +160,7 @@ func TestHostNames(t *testing.T) {
 	h := discovery.NewHandler(catalog, codecs(), []string{"list"})
 	require.Eventually(t, func() bool {
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/api/v1", nil), "one", "/api/v1")
+		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/v1", nil), "one", "/api/v1")
 		var list metav1.APIResourceList
 		return json.Unmarshal(w.Body.Bytes(), &list) == nil && strings.Contains(w.Body.String(), `"shortNames":["po"]`) &&
 			!strings.Contains(w.Body.String(), "delete")

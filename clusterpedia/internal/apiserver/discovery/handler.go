@@ -80,6 +80,7 @@ func NotFound(w http.ResponseWriter) {
 // reached by the clients of this server.
 type noAddresses struct{}
 
+// ServerAddressByClientCIDRs implements discovery.Addresses.
 func (noAddresses) ServerAddressByClientCIDRs(net.IP) []metav1.ServerAddressByClientCIDR {
 	return nil
 }

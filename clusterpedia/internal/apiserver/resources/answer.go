@@ -153,7 +153,7 @@ func (l *listing) CacheEncode(asker runtime.Identifier, encode func(runtime.Obje
 			// Part of the list may be on its way under status 200. To end the
 			// answer cleanly would make the client take it for all.
 			klog.ErrorS(err, "A list was cut off", "resource", l.scope.Resource)
-			panic(http.ErrAbortHandler)
+			panic(http.ErrAbortHandler) //nolint:forbidigo // the one way to end an answer that has begun
 		}
 		return nil
 	}

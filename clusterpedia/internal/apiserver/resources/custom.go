@@ -112,6 +112,7 @@ func (customSerializer) DecoderToVersion(runtime.Decoder, runtime.GroupVersioner
 
 type noDecoder struct{}
 
+// Decode implements runtime.Decoder.
 func (noDecoder) Decode([]byte, *schema.GroupVersionKind, runtime.Object) (runtime.Object, *schema.GroupVersionKind, error) {
 	return nil, nil, fmt.Errorf("this server reads no custom resources")
 }

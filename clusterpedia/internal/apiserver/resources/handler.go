@@ -49,8 +49,9 @@ type Handler struct {
 	resolver  request.RequestInfoResolver
 	// errors writes Statuses where no resource is known yet.
 	codecs runtime.NegotiatedSerializer
-	// scopes caches a *scope for each discovery.Resource that was asked for.
-	scopes sync.Map
+	// scopes holds the scope of each resource that was asked for.
+	lock   sync.Mutex
+	scopes map[discovery.Resource]*scope
 }
 
 // NewHandler returns a handler.
@@ -69,6 +70,7 @@ func NewHandler(c Config) *Handler {
 			GrouplessAPIPrefixes: sets.NewString("api"),
 		},
 		codecs: codecs,
+		scopes: map[discovery.Resource]*scope{},
 	}
 }
 
@@ -119,7 +121,7 @@ func (h *Handler) Serve(w http.ResponseWriter, req *http.Request, cluster, path 
 		h.fail(w, req, apierrors.NewInternalError(err))
 		return
 	}
-	h.serveResource(w, inner.WithContext(request.WithRequestInfo(inner.Context(), info)), s, cluster, info)
+	h.serveResource(w, inner.WithContext(request.WithRequestInfo(inner.Context(), info)), s, cluster, info) //nolint:contextcheck // that of the request
 }
 
 func (h *Handler) serveNonResource(w http.ResponseWriter, req *http.Request, cluster, path string) {
@@ -182,15 +184,17 @@ func forStockHandler(req *http.Request) *http.Request {
 }
 
 func (h *Handler) scope(r discovery.Resource) (*scope, error) {
-	if s, ok := h.scopes.Load(r); ok {
-		return s.(*scope), nil
+	h.lock.Lock()
+	defer h.lock.Unlock()
+	if s, ok := h.scopes[r]; ok {
+		return s, nil
 	}
 	s, err := newScope(r, h.Scheme, h.printer)
 	if err != nil {
 		return nil, err
 	}
-	cached, _ := h.scopes.LoadOrStore(r, s)
-	return cached.(*scope), nil
+	h.scopes[r] = s
+	return s, nil
 }
 
 // fail answers with a Status.

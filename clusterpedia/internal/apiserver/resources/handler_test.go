@@ -100,8 +100,8 @@ func widget(cluster, name string) storage.Object {
 
 func serve(t *testing.T, st storage.Storage) *httptest.Server {
 	t.Helper()
-	one := func(name, kind, version string) clusterv1alpha2.ClusterResourceStatus {
-		return clusterv1alpha2.ClusterResourceStatus{Name: name, Kind: kind, Namespaced: name != "nodes", SyncConditions: []clusterv1alpha2.ClusterResourceSyncCondition{{Version: version}}}
+	one := func(name, kind string) clusterv1alpha2.ClusterResourceStatus {
+		return clusterv1alpha2.ClusterResourceStatus{Name: name, Kind: kind, Namespaced: name != "nodes", SyncConditions: []clusterv1alpha2.ClusterResourceSyncCondition{{Version: "v1"}}}
 	}
 	kinds := builtin.NewScheme()
 	catalog := discovery.NewCatalog(kinds)
@@ -109,9 +109,9 @@ func serve(t *testing.T, st storage.Storage) *httptest.Server {
 	for name, healthy := range map[string]metav1.ConditionStatus{"one": metav1.ConditionTrue, "two": metav1.ConditionFalse, "three": ""} {
 		c := &clusterv1alpha2.PediaCluster{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: clusterv1alpha2.ClusterStatus{
 			SyncResources: []clusterv1alpha2.ClusterGroupResourcesStatus{
-				{Resources: []clusterv1alpha2.ClusterResourceStatus{one("pods", "Pod", "v1"), one("nodes", "Node", "v1")}},
-				{Group: "apps", Resources: []clusterv1alpha2.ClusterResourceStatus{one("deployments", "Deployment", "v1")}},
-				{Group: "example.io", Resources: []clusterv1alpha2.ClusterResourceStatus{one("widgets", "Widget", "v1")}},
+				{Resources: []clusterv1alpha2.ClusterResourceStatus{one("pods", "Pod"), one("nodes", "Node")}},
+				{Group: "apps", Resources: []clusterv1alpha2.ClusterResourceStatus{one("deployments", "Deployment")}},
+				{Group: "example.io", Resources: []clusterv1alpha2.ClusterResourceStatus{one("widgets", "Widget")}},
 			},
 		}}
 		if healthy != "" {
@@ -129,7 +129,13 @@ func serve(t *testing.T, st storage.Storage) *httptest.Server {
 	return server
 }
 
-func get(t *testing.T, server *httptest.Server, path, accept string) (*http.Response, string) {
+// answer is a response whose body was read.
+type answer struct {
+	StatusCode int
+	Header     http.Header
+}
+
+func get(t *testing.T, server *httptest.Server, path, accept string) (answer, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+path, nil)
 	require.NoError(t, err)
@@ -140,7 +146,7 @@ func get(t *testing.T, server *httptest.Server, path, accept string) (*http.Resp
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
-	return resp, string(body)
+	return answer{resp.StatusCode, resp.Header}, string(body)
 }
 
 func fixture() *shelf {
@@ -310,10 +316,10 @@ func TestStorageFaults(t *testing.T) {
 	late.fault, late.failAfter = secret, 2
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, serve(t, late).URL+"/all/api/v1/pods", nil)
 	require.NoError(t, err)
-	resp, err = http.DefaultClient.Do(req)
+	cut, err := http.DefaultClient.Do(req)
 	if err == nil {
-		_, err = io.ReadAll(resp.Body)
-		resp.Body.Close()
+		defer cut.Body.Close()
+		_, err = io.ReadAll(cut.Body)
 	}
 	require.Error(t, err)
 }

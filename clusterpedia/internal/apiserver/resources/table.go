@@ -25,9 +25,8 @@ func (c tableConvertor) ConvertToTable(_ context.Context, obj runtime.Object, op
 	}
 	if l, ok := obj.(*listing); ok {
 		err := l.each(func(o *storage.Object) error {
-			row, err := c.row(o)
-			out.Rows = append(out.Rows, row)
-			return err
+			out.Rows = append(out.Rows, c.row(o))
+			return nil
 		})
 		out.ListMeta = l.metadata(l.page, l.count)
 		return out, err
@@ -46,12 +45,12 @@ func (c tableConvertor) ConvertToTable(_ context.Context, obj runtime.Object, op
 
 // row prints a stored object. One that cannot be read is shown by its name alone,
 // and does not hide all others.
-func (c tableConvertor) row(o *storage.Object) (metav1.TableRow, error) {
+func (c tableConvertor) row(o *storage.Object) metav1.TableRow {
 	obj, err := c.scope.decode(o.JSON)
 	if err == nil {
 		var row metav1.TableRow
 		if row, err = c.scope.columns.Row(o.Cluster, obj); err == nil {
-			return row, nil
+			return row
 		}
 	}
 	klog.ErrorS(err, "A stored object cannot be printed", "object", o.Key.String())
@@ -69,5 +68,5 @@ func (c tableConvertor) row(o *storage.Object) (metav1.TableRow, error) {
 		partial.Name, partial.Namespace = o.Name, o.Namespace
 	}
 	row.Object.Object = partial
-	return row, nil
+	return row
 }
