@@ -11,6 +11,7 @@ BUILD_FLAGS := -trimpath -pgo=off -buildvcs=false
 
 BIN     := $(CURDIR)/bin
 HOSTS   := apiserver binding-apiserver clustersynchro-manager
+TOOLS   := clusterpedia
 PLUGINS := internalstorage memorystorage
 
 # The modules of the workspace, and those that stand outside of it, so that tests
@@ -31,13 +32,13 @@ TESTBED := GOWORK=off go run -C hack/testbed ./cmd/testbed
 ##@ Build
 
 .PHONY: all
-all: build plugins ## Build the servers and the storage plugins.
+all: build plugins ## Build the servers, the tool and the storage plugins.
 
 .PHONY: build
-build: $(addprefix build-,$(HOSTS)) ## Build the servers into bin/.
+build: $(addprefix build-,$(HOSTS) $(TOOLS)) ## Build the servers and the tool into bin/.
 
-.PHONY: $(addprefix build-,$(HOSTS))
-$(addprefix build-,$(HOSTS)): build-%:
+.PHONY: $(addprefix build-,$(HOSTS) $(TOOLS))
+$(addprefix build-,$(HOSTS) $(TOOLS)): build-%:
 	go build $(BUILD_FLAGS) -ldflags '$(LDFLAGS)' -o $(BIN)/$* ./clusterpedia/cmd/$*
 
 .PHONY: plugins

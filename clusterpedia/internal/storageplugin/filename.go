@@ -2,6 +2,7 @@ package storageplugin
 
 import (
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"strings"
 )
@@ -32,6 +33,31 @@ var (
 		`(-((0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)(\.(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*))*))?` +
 		`(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$`)
 )
+
+// FileName returns the name of the file of a plugin that is for hosts of one
+// version, such as "v1.2.3", and architecture, as GOARCH. A version that is no
+// semantic one is left out, for no host would look for it.
+func FileName(name, version, arch string) (string, error) {
+	f := fileName{name: name, arch: arch}
+	if versionPattern.MatchString(version) {
+		f.version = version
+	}
+	if !namePattern.MatchString(name) {
+		return "", fmt.Errorf("%q is no name of a plugin: it has letters, digits, hyphens and dots", name)
+	}
+	return f.String(), nil
+}
+
+// PluginName returns the name of the plugin in a file, without version and
+// architecture; the whole base name if it is not named by the rules.
+func PluginName(path string) string {
+	base := filepath.Base(path)
+	f, err := parseFileName(base)
+	if err != nil {
+		return base
+	}
+	return f.name
+}
 
 // parseFileName takes the base name of a plugin file apart.
 func parseFileName(base string) (fileName, error) {

@@ -17,7 +17,6 @@ const fingerprintPrefix = "go:link.pkghashbytes."
 // Bounds for what a file may claim, far above what linkers write.
 const (
 	maxName        = 4096  // bytes of a symbol or library name, and of a path
-	maxFingerprint = 64    // bytes; Go writes 8
 	maxVersions    = 65536 // bytes of the table of needed versions
 )
 
@@ -29,7 +28,7 @@ const (
 // thousands for a host, and without bounds for a file that is made to be
 // hostile.
 func (im *Image) readDynamic(f *elf.File) error {
-	im.Packages = map[string]string{}
+	im.Packages, im.stamps = map[string]string{}, map[string]string{}
 	if err := im.readSymbols(f); err != nil {
 		return fmt.Errorf("dynamic symbols: %w", err)
 	}
@@ -51,15 +50,22 @@ func (im *Image) readSymbols(f *elf.File) error {
 	order := f.ByteOrder
 	for ; len(table) >= elf.Sym64Size; table = table[elf.Sym64Size:] {
 		at := order.Uint32(table)
-		if uint64(at) >= uint64(len(names)) || !bytes.HasPrefix(names[at:], []byte(fingerprintPrefix)) {
+		section := elf.SectionIndex(order.Uint16(table[6:]))
+		if uint64(at) >= uint64(len(names)) || section == elf.SHN_UNDEF {
+			continue
+		}
+		fingerprints := bytes.HasPrefix(names[at:], []byte(fingerprintPrefix))
+		if !fingerprints && !stamped(names[at:]) {
 			continue
 		}
 		name, err := cstring(names, uint64(at))
 		if err != nil {
 			return err
 		}
-		section := elf.SectionIndex(order.Uint16(table[6:]))
-		if section == elf.SHN_UNDEF {
+		if !fingerprints {
+			if err := im.readStamp(f, name, section, order.Uint64(table[8:]), order.Uint64(table[16:])); err != nil {
+				return err
+			}
 			continue
 		}
 		fingerprint, err := dataAt(f, section, order.Uint64(table[8:]), order.Uint64(table[16:]))
@@ -71,7 +77,8 @@ func (im *Image) readSymbols(f *elf.File) error {
 	return nil
 }
 
-// dataAt returns the bytes of a section that a symbol stands for.
+// dataAt returns the bytes of a section that a symbol stands for: a fingerprint, for
+// which Go writes 8, or a stamp.
 func dataAt(f *elf.File, index elf.SectionIndex, address, size uint64) ([]byte, error) {
 	if int(index) >= len(f.Sections) {
 		return nil, fmt.Errorf("there is no section %d", index)
@@ -80,7 +87,7 @@ func dataAt(f *elf.File, index elf.SectionIndex, address, size uint64) ([]byte, 
 	if section.Type == elf.SHT_NOBITS || section.ReaderAt == nil {
 		return nil, fmt.Errorf("section %s has no data", section.Name)
 	}
-	if size == 0 || size > maxFingerprint {
+	if size == 0 || size > maxStamp {
 		return nil, fmt.Errorf("it has %d bytes", size)
 	}
 	if address < section.Addr || address-section.Addr > section.FileSize {

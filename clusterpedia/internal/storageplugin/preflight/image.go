@@ -34,6 +34,9 @@ type Image struct {
 	// fingerprint in hexadecimal. Empty for a binary that neither is a plugin nor
 	// can open one.
 	Packages map[string]string
+	// stamps are the texts that the linker gave to variables named version, and to
+	// the host's.
+	stamps map[string]string
 }
 
 // Read reads the binary at path. It runs nothing of it. The error is a

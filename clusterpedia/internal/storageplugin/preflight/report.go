@@ -60,6 +60,8 @@ const (
 	KindContract  Kind = "contract"  // the storage API
 	KindPackage   Kind = "package"   // packages, by module
 	KindPlugin    Kind = "plugin"    // another plugin
+	KindHost      Kind = "host"      // whether the host opens plugins at all
+	KindProbe     Kind = "probe"     // what happened when it was opened
 )
 
 // Verdict is what a row means for the plugin.

@@ -1,0 +1,257 @@
+// Package outoftree builds a storage plugin for a server that exists as a binary
+// alone. It reads from the binary which Go, flags and module versions it was built
+// with, and builds the plugin in a workspace of its own that agrees with them: the
+// plugin's repository stays as it is, and no checkout of the server is needed.
+package outoftree
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+
+	"clusterpedia.io/clusterpedia/internal/storageplugin"
+	"clusterpedia.io/clusterpedia/internal/storageplugin/preflight"
+)
+
+// Options say what to build, and for whom.
+type Options struct {
+	// Host is the server's binary.
+	Host string
+	// Dir is the plugin's main package, or the directory above its package plugin.
+	Dir string
+	// Arch is the architecture to build for, as GOARCH; empty means the host's.
+	Arch string
+	// Output is the file to write, or the directory to write it in. Empty means the
+	// current directory. A file in a directory is named after the plugin's module, the
+	// host's version and the architecture.
+	Output string
+	// Version is what the variable version of the plugin's main package is set to;
+	// empty leaves it as it is.
+	Version string
+	// Log is told what is done; may be nil.
+	Log io.Writer
+	// Env is the environment of the go command; nil means that of this process.
+	Env []string
+}
+
+// Build builds a plugin and returns its file. It does not verify it: whoever knows
+// all hosts and plugins does.
+func Build(ctx context.Context, o Options) (file string, err error) {
+	host, err := preflight.Read(o.Host)
+	if err != nil {
+		return "", fmt.Errorf("--host: %w", err)
+	}
+	if err := host.CanOpenPlugins(); err != nil {
+		return "", fmt.Errorf("--host: %w", err)
+	}
+	if o.Dir, err = mainPackage(o.Dir); err != nil {
+		return "", err
+	}
+	if o.Arch == "" {
+		o.Arch = host.Setting("GOARCH")
+	}
+	scratch, err := os.MkdirTemp("", "clusterpedia-plugin-")
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
+	b := &build{Options: o, host: host, scratch: scratch}
+	if err := b.prepare(ctx); err != nil {
+		return "", err
+	}
+	if file, err = b.file(); err != nil {
+		return "", err
+	}
+	if err := b.pin(ctx); err != nil {
+		return "", err
+	}
+	return file, b.compile(ctx, file)
+}
+
+// mainPackage returns the absolute directory of the plugin's main package.
+func mainPackage(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	for _, candidate := range []string{dir, filepath.Join(dir, "plugin")} {
+		files, err := filepath.Glob(filepath.Join(candidate, "*.go"))
+		if err != nil {
+			return "", err
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				return "", err
+			}
+			if mainClause.Match(text) && !strings.HasSuffix(file, "_test.go") {
+				return candidate, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("there is no main package in %s, nor in plugin/ below it: name the directory of the plugin's main package", dir)
+}
+
+var mainClause = regexp.MustCompile(`(?m)^package main\b`)
+
+// build is one build in the making.
+type build struct {
+	Options
+	host *preflight.Image
+	// scratch holds the workspace.
+	scratch string
+	// module is the plugin's module, in directory root.
+	module, root string
+	env          []string
+	// pins are the versions of modules that are to be the host's, excluded those that
+	// the plugin's own requirements would have.
+	pins     map[string]string
+	excluded map[string][]string
+}
+
+// prepare writes the workspace, and finds the plugin's module and the right Go.
+func (b *build) prepare(ctx context.Context) error {
+	if err := WriteContract(filepath.Join(b.scratch, "storage-api")); err != nil {
+		return err
+	}
+	b.pins, b.excluded = map[string]string{}, map[string][]string{}
+	b.env = b.Env
+	if b.env == nil {
+		b.env = os.Environ()
+	}
+	// What the caller has set for other builds must not reach this one.
+	b.env = append(b.env, "GOFLAGS=", "GOWORK=off", "CGO_ENABLED=1", "GOOS=linux", "GOARCH="+b.Arch)
+	toolchain := b.toolchain()
+	version, err := b.goCommand(ctx, "env", "GOVERSION")
+	if err != nil {
+		return err
+	}
+	if got, _, _ := strings.Cut(strings.TrimSpace(version), "-X:"); got != toolchain {
+		b.say("the host was built with %s: using that in place of %s", toolchain, got)
+	}
+	b.env = append(b.env, "GOTOOLCHAIN="+toolchain)
+	for _, s := range b.host.Info.Settings {
+		switch s.Key {
+		case "GOEXPERIMENT", "GOFIPS140", "GOAMD64", "GOARM64":
+			b.env = append(b.env, s.Key+"="+s.Value)
+		}
+	}
+	if cc := crossCompiler(b.Arch); cc != "" && !set(b.env, "CC") {
+		b.env = append(b.env, "CC="+cc)
+	}
+	out, err := b.goCommand(ctx, "list", "-m", "-f", "{{.Path}}\n{{.Dir}}")
+	if err != nil {
+		return err
+	}
+	b.module, b.root, _ = strings.Cut(strings.TrimSpace(out), "\n")
+	if b.root == "" {
+		return fmt.Errorf("%s is in no module: run go mod init there", b.Dir)
+	}
+	b.env = append(b.env, "GOWORK="+filepath.Join(b.scratch, "go.work"))
+	return nil
+}
+
+// crossCompiler is the C compiler of Debian's packages for another architecture.
+func crossCompiler(arch string) string {
+	if arch == runtime.GOARCH {
+		return ""
+	}
+	return map[string]string{
+		"amd64": "x86_64-linux-gnu-gcc", "arm64": "aarch64-linux-gnu-gcc", "s390x": "s390x-linux-gnu-gcc", "ppc64le": "powerpc64le-linux-gnu-gcc",
+	}[arch]
+}
+
+func set(env []string, key string) bool {
+	for _, entry := range env {
+		if strings.HasPrefix(entry, key+"=") {
+			return true
+		}
+	}
+	return false
+}
+
+// majorSuffix is the last element of the path of a module's later major version.
+var majorSuffix = regexp.MustCompile(`/v[0-9]+$`)
+
+// file returns the file to write.
+func (b *build) file() (string, error) {
+	info, err := os.Stat(b.Output)
+	toDir := b.Output == "" || strings.HasSuffix(b.Output, "/") || err == nil && info.IsDir()
+	if !toDir {
+		return b.Output, nil
+	}
+	name, err := storageplugin.FileName(path.Base(majorSuffix.ReplaceAllString(b.module, "")), b.host.Version(), b.Arch)
+	if err != nil {
+		return "", fmt.Errorf("module %s: %w; give -o a file", b.module, err)
+	}
+	return filepath.Join(b.Output, name), nil
+}
+
+// compile runs go build, and puts the file in place of an older one: a server that
+// runs has that mapped.
+func (b *build) compile(ctx context.Context, file string) error {
+	absolute, err := filepath.Abs(file)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(absolute), 0o755); err != nil {
+		return err
+	}
+	aside := filepath.Join(filepath.Dir(absolute), "."+filepath.Base(absolute)+".new")
+	ldflags := "-s -w"
+	if b.Version != "" {
+		ldflags += " -X main.version=" + b.Version
+	}
+	args := []string{"build", "-buildmode=plugin", "-buildvcs=false", "-ldflags=" + ldflags, "-o", aside}
+	for _, s := range b.host.Info.Settings {
+		switch s.Key {
+		case "-trimpath", "-race", "-msan", "-asan", "-tags", "-gcflags", "-asmflags":
+			args = append(args, s.Key+"="+s.Value)
+		}
+	}
+	if b.host.Setting("-pgo") == "" {
+		args = append(args, "-pgo=off")
+	}
+	b.say("building %s for linux/%s", b.module, b.Arch)
+	if _, err := b.goCommand(ctx, append(args, ".")...); err != nil {
+		return errors.Join(err, removeIfThere(aside))
+	}
+	return os.Rename(aside, absolute)
+}
+
+func removeIfThere(file string) error {
+	if err := os.Remove(file); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func (b *build) say(format string, args ...any) {
+	if b.Log != nil {
+		fmt.Fprintf(b.Log, format+"\n", args...)
+	}
+}
+
+// goCommand runs the go command in the plugin's main package and returns what it
+// prints.
+func (b *build) goCommand(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir, cmd.Env = b.Dir, append(b.env, "PWD="+b.Dir)
+	var stdout, stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		if errors.Is(err, exec.ErrNotFound) {
+			return "", fmt.Errorf("the go command is needed to build a plugin: %w", err)
+		}
+		return "", fmt.Errorf("go %s: %w\n%s", args[0], err, strings.TrimSpace(stderr.String()))
+	}
+	return stdout.String(), nil
+}

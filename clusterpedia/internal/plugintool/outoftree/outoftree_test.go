@@ -1,0 +1,228 @@
+package outoftree
+
+import (
+	"archive/zip"
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// dep is a module of which host and plugin may want different versions.
+const dep = "dep.example/lib"
+
+// proxy writes a module proxy with three versions of dep, and one of a module that
+// the host does not have. The format is that of the GOPROXY protocol,
+// https://go.dev/ref/mod#goproxy-protocol.
+func proxy(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	add := func(module, version, source string) {
+		base := filepath.Join(dir, filepath.FromSlash(module), "@v")
+		require.NoError(t, os.MkdirAll(base, 0o755))
+		mod := "module " + module + "\n\ngo 1.25\n"
+		var archive bytes.Buffer
+		z := zip.NewWriter(&archive)
+		for name, text := range map[string]string{"go.mod": mod, "lib.go": source} {
+			w, err := z.Create(module + "@" + version + "/" + name)
+			require.NoError(t, err)
+			_, err = w.Write([]byte(text))
+			require.NoError(t, err)
+		}
+		require.NoError(t, z.Close())
+		for name, content := range map[string][]byte{
+			version + ".info": fmt.Appendf(nil, `{"Version":%q}`, version), version + ".mod": []byte(mod), version + ".zip": archive.Bytes(),
+		} {
+			require.NoError(t, os.WriteFile(filepath.Join(base, name), content, 0o644))
+		}
+	}
+	add(dep, "v1.0.0", "package lib\n\nfunc Old() string { return \"v1.0.0\" }\n")
+	add(dep, "v1.1.0", "package lib\n\nfunc Old() string { return \"v1.1.0\" }\n\nfunc Mid() {}\n")
+	add(dep, "v1.2.0", "package lib\n\nfunc Old() string { return \"v1.2.0\" }\n\nfunc Mid() {}\n\nfunc New() {}\n")
+	add("other.example/lib", "v1.0.0", "package lib\n\nfunc Name() string { return \"other\" }\n")
+	return dir
+}
+
+// bench is where hosts and plugins are built, offline but for the proxy of the test.
+type bench struct {
+	env  []string
+	host string
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("builds plugins")
+	}
+	b := &bench{env: append(os.Environ(), "GOPROXY=file://"+proxy(t), "GOSUMDB=off", "GOMODCACHE="+filepath.Join(t.TempDir(), "mod"), "GOTOOLCHAIN=local", "GOFLAGS=-modcacherw")}
+	workspace := t.TempDir()
+	require.NoError(t, WriteContract(filepath.Join(workspace, "storage-api")))
+	write(t, workspace, map[string]string{
+		"go.work":     "go 1.26.0\n\nuse (\n\t./host\n\t./storage-api\n)\n\nreplace clusterpedia.io/storage-api v0.0.0 => ./storage-api\n",
+		"host/go.mod": "module fixture.example/host\n\ngo 1.26.0\n\nrequire (\n\tclusterpedia.io/storage-api v0.0.0\n\t" + dep + " v1.1.0\n)\n",
+		"host/main.go": `package main
+
+import (
+	"fmt"
+	"os"
+	"plugin"
+
+	"clusterpedia.io/storage-api/storage"
+	"dep.example/lib"
+)
+
+func main() {
+	for _, file := range os.Args[1:] {
+		if _, err := plugin.Open(file); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+	}
+	fmt.Println(lib.Old(), storage.Registered()[0].Name)
+}
+`,
+	})
+	b.host = filepath.Join(workspace, "bin", "host")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-pgo=off", "-buildvcs=false", "-o", b.host, "./host")
+	cmd.Dir, cmd.Env = workspace, append(b.env, "GOWORK=", "CGO_ENABLED=1")
+	text, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(text))
+	return b
+}
+
+func write(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+	}
+}
+
+// pluginRepository is a repository whose plugin uses what is given of other modules.
+func pluginRepository(t *testing.T, requires, imports, use string) string {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, dir, map[string]string{
+		"go.mod": "module fixture.example/own-storage\n\ngo 1.25\n\nrequire clusterpedia.io/storage-api v0.0.0\n" + requires,
+		"plugin/main.go": `package main
+
+import (
+	"clusterpedia.io/storage-api/storage"
+` + imports + `
+)
+
+func init() {
+	storage.Register(storage.Driver{Name: ` + use + `})
+}
+
+func main() {}
+`,
+	})
+	return dir
+}
+
+func TestBuild(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	const lib = "\t\"" + dep + "\""
+	for name, tc := range map[string]struct {
+		requires, imports, use string
+		log, output            string
+		err                    string
+	}{
+		"nothing but the storage API": {use: `"own"`, output: "v1.1.0 own"},
+		"a lower version":             {"require " + dep + " v1.0.0\n", lib, "lib.Old()", dep + " v1.1.0: the plugin would have v1.0.0, the host has v1.1.0", "v1.1.0 v1.1.0", ""},
+		"the same version":            {"require " + dep + " v1.1.0\n", lib, "lib.Old()", "", "v1.1.0 v1.1.0", ""},
+		"a higher version":            {"require " + dep + " v1.2.0\n", lib, "lib.Old()", dep + " v1.1.0: the plugin would have v1.2.0, the host has v1.1.0", "v1.1.0 v1.1.0", ""},
+		"what only a higher one has":  {"require " + dep + " v1.2.0\n", lib, "func() string { lib.New(); return `` }()", "", "", "undefined: lib.New"},
+		"a module of its own":         {"require other.example/lib v1.0.0\n", "\t\"other.example/lib\"", "lib.Name()", "", "v1.1.0 other", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := pluginRepository(t, tc.requires, tc.imports, tc.use)
+			before := snapshot(t, dir)
+			var log strings.Builder
+			out := t.TempDir()
+			// What a user has set for builds of another kind is not in the way.
+			env := append(slices.Clone(b.env), "GOFLAGS=-mod=mod -race", "GOWORK=/missing", "CGO_ENABLED=0")
+			file, err := Build(t.Context(), Options{Host: b.host, Dir: dir, Output: out, Log: &log, Env: env})
+			require.Equal(t, before, snapshot(t, dir), "the repository changed")
+			if tc.err != "" {
+				require.ErrorContains(t, err, tc.err)
+				require.Empty(t, snapshot(t, out))
+				return
+			}
+			require.NoError(t, err)
+			require.Contains(t, log.String(), tc.log)
+			require.Equal(t, filepath.Join(out, "own-storage_linux_"+goarch(t)+".so"), file)
+			text, err := exec.CommandContext(t.Context(), b.host, file).CombinedOutput()
+			require.NoError(t, err, string(text))
+			require.Equal(t, tc.output, strings.TrimSpace(string(text)))
+		})
+	}
+}
+
+func goarch(t *testing.T) string {
+	t.Helper()
+	text, err := exec.CommandContext(t.Context(), "go", "env", "GOARCH").Output()
+	require.NoError(t, err)
+	return strings.TrimSpace(string(text))
+}
+
+// snapshot returns the digests of all files below a directory.
+func snapshot(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	require.NoError(t, filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		files[path] = fmt.Sprintf("%x", sha256.Sum256(text))
+		return err
+	}))
+	return files
+}
+
+func TestBuildRefuses(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"text": "text\n", "lib/lib.go": "package lib\n"})
+	goCommand, err := exec.LookPath("go")
+	require.NoError(t, err)
+	for name, tc := range map[string]struct {
+		host, dir, want string
+	}{
+		"no host":           {filepath.Join(dir, "missing"), ".", "--host: "},
+		"host is no binary": {filepath.Join(dir, "text"), ".", "is a text file"},
+		"host cannot":       {goCommand, ".", "cannot open plugins"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := Build(t.Context(), Options{Host: tc.host, Dir: tc.dir})
+			require.ErrorContains(t, err, tc.want)
+		})
+	}
+	_, err = mainPackage(filepath.Join(dir, "lib"))
+	require.ErrorContains(t, err, "there is no main package in")
+}
+
+func TestWriteContract(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "storage-api")
+	write(t, dir, map[string]string{"stale.go": "package stale\n"})
+	require.NoError(t, WriteContract(dir))
+	files := slices.Sorted(maps.Keys(snapshot(t, dir)))
+	require.Contains(t, files, filepath.Join(dir, "go.mod"))
+	require.Contains(t, files, filepath.Join(dir, "storage", "storage.go"))
+	require.NotContains(t, files, filepath.Join(dir, "stale.go"))
+}
