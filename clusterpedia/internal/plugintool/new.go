@@ -18,7 +18,7 @@ func newNew() *cobra.Command {
 
 By convention the module's path ends in NAME-storage, and the storage layer is
 registered as NAME, which users give to --storage-name. It keeps everything in memory
-until you put a database in the place of its file backend.go.`,
+until you put a database in the place of its file memory.go.`,
 		Example: "  clusterpedia plugin new example.com/you/redis-storage",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
