@@ -114,29 +114,27 @@ func (s *Store) transaction(ctx context.Context, w storage.Writer, fn func(*gorm
 	}
 }
 
-// fence returns storage.ErrFenced if a writer with a higher epoch has written. The
-// row of the epoch stays locked until the transaction ends.
+// fence returns a *storage.FencedError if a writer with a higher epoch has written.
+// The row of the epoch stays locked until the transaction ends.
 func (s *Store) fence(tx *gorm.DB, w storage.Writer) error {
 	if w.Epoch == 0 {
 		return nil
 	}
 	seen, err := s.epoch(tx, w.Cluster)
-	if err != nil {
-		return err
-	}
-	if seen < w.Epoch {
-		if err := s.raiseEpoch(tx, w); err != nil {
-			return err
+	// Two writers may have found no row, and the lower one may have made it: then it
+	// is raised in a second round, for now there is one to be locked.
+	for round := 0; err == nil && seen < w.Epoch; round++ {
+		if round == attempts {
+			return storage.Retryable(fmt.Errorf("cluster %s: epoch %d cannot be recorded", w.Cluster, w.Epoch))
 		}
-		// Two writers may have found no row; now the row says who was higher.
-		if seen, err = s.epoch(tx, w.Cluster); err != nil {
-			return err
+		if err = s.raiseEpoch(tx, w); err == nil {
+			seen, err = s.epoch(tx, w.Cluster)
 		}
 	}
-	if seen > w.Epoch {
-		return fmt.Errorf("cluster %s, epoch %d: %w", w.Cluster, w.Epoch, storage.ErrFenced)
+	if err == nil && seen > w.Epoch {
+		return &storage.FencedError{Writer: w, Seen: seen}
 	}
-	return nil
+	return err
 }
 
 func (s *Store) epoch(tx *gorm.DB, cluster string) (int64, error) {

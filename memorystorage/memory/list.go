@@ -172,21 +172,23 @@ func objects(buckets []bucket) iter.Seq[*object.Object] {
 // what is stored.
 func project(q *query.Query, e *entry) (*storage.Object, error) {
 	o := e.object
+	cells := q.Projection == query.Cells && o.Cells != nil && o.Cells.Columns == q.Columns
+	if !cells {
+		o.Cells = nil
+	}
 	switch {
 	case q.Projection == query.KeyOnly:
 		o = storage.Object{Key: o.Key, Kind: o.Kind, UID: o.UID, ResourceVersion: o.ResourceVersion}
-	case q.Projection == query.Metadata:
+	case q.Projection == query.Metadata || cells:
 		document, err := metadataOf(o.JSON)
 		if err != nil {
 			return nil, fmt.Errorf("metadata of %s: %w", o.Key, err)
 		}
-		o.JSON, o.Packed, o.Cells = document, nil, nil
-	case q.Projection == query.Cells && o.Cells != nil:
-		o.JSON, o.Packed = nil, nil
+		o.JSON, o.Packed = document, nil
 	case q.Packed && o.Packed != nil:
-		o.JSON, o.Cells = nil, nil
+		o.JSON = nil
 	default:
-		o.Packed, o.Cells = nil, nil
+		o.Packed = nil
 	}
 	if q.Events {
 		o.Events = e.eventsJSON()

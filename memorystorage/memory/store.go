@@ -218,7 +218,9 @@ func clone(o *storage.Object) storage.Object {
 	c.Owners = slices.Clone(o.Owners)
 	c.Labels = maps.Clone(o.Labels)
 	c.JSON = bytes.Clone(o.JSON)
-	c.Cells = bytes.Clone(o.Cells)
+	if o.Cells != nil {
+		c.Cells = &storage.Cells{Columns: o.Cells.Columns, Values: bytes.Clone(o.Cells.Values)}
+	}
 	if o.Packed != nil {
 		c.Packed = &storage.Packed{Deflate: bytes.Clone(o.Packed.Deflate), CRC32: o.Packed.CRC32, Size: o.Packed.Size}
 	}

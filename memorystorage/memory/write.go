@@ -110,7 +110,7 @@ func (s *Store) enter(ctx context.Context, w storage.Writer) (*cluster, error) {
 		s.clusters[w.Cluster] = c
 	}
 	if w.Epoch != 0 && w.Epoch < c.epoch {
-		return nil, fmt.Errorf("epoch %d: %w", w.Epoch, storage.ErrFenced)
+		return nil, &storage.FencedError{Writer: w, Seen: c.epoch}
 	}
 	c.epoch = max(c.epoch, w.Epoch)
 	return c, nil

@@ -6,3 +6,7 @@
 // constant here changes with every byte of the packages object, query and
 // storage, and so makes the loader refuse.
 package digest
+
+// Version is the version of the contract. Each has one digest, that of file
+// versions.txt; whoever changes the contract gives it another version.
+const Version = "v1.0.0"

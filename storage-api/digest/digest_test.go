@@ -49,3 +49,31 @@ func TestSource(t *testing.T) {
 		t.Errorf("digest.Source is %s, the sources have %s; run: make generate", digest.Source, want)
 	}
 }
+
+// versions is the file that ties each version of the contract to its digest.
+const versions = "versions.txt"
+
+// TestVersion checks that the contract has not changed within its version.
+func TestVersion(t *testing.T) {
+	text, err := os.ReadFile(versions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		version, source, _ := strings.Cut(strings.TrimSpace(line), " ")
+		switch {
+		case version != digest.Version:
+		case source == digest.Source:
+			return
+		default:
+			t.Fatalf("the contract has changed within its version %s: every plugin would be refused. If that has to be, raise digest.Version and run: make generate", version)
+		}
+	}
+	if !*update {
+		t.Fatalf("version %s is not in %s; run: make generate", digest.Version, versions)
+	}
+	line := digest.Version + " " + digest.Source + "\n"
+	if err := os.WriteFile(versions, append(text, line...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -3,4 +3,4 @@
 package digest
 
 // Source is the SHA-256 of the contract's source files, the first 8 bytes in hexadecimal.
-const Source = "d88a70cfa7138c15"
+const Source = "99f13e48a80951bf"

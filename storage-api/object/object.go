@@ -113,13 +113,25 @@ type Object struct {
 	// Packed optionally holds JSON a second time, compressed, ready to be sent.
 	// A storage layer may ignore it.
 	Packed *Packed
-	// Cells optionally holds the object's table cells as a JSON array, computed
-	// by the writer. A storage layer may ignore it.
-	Cells []byte
+	// Cells optionally holds what a table shows of the object, computed by the
+	// writer. A storage layer may ignore it.
+	Cells *Cells
 	// Events holds the recorded Kubernetes Events of the object, as a JSON array
 	// of core/v1 Event documents without a set order. Only in answers, and only
 	// if the query asked for it; nil if there are none.
 	Events []byte
+}
+
+// Cells is a row of a table. It is made by the writer for readers that may be of
+// another release, so it says what it is a row of.
+type Cells struct {
+	// Columns names the set of columns that Values are for. The storage layer only
+	// compares it.
+	Columns string
+	// Values is a JSON array with a value for each column. Where a table shows how
+	// long ago something was, it holds the time, as RFC 3339 has it: the reader knows
+	// now.
+	Values []byte
 }
 
 // Packed is a document as one raw DEFLATE stream (RFC 1951) that ends at a byte

@@ -45,6 +45,8 @@ type Query struct {
 
 	// Projection says how much of each object is wanted.
 	Projection Projection
+	// Columns names the set of columns of the projection Cells.
+	Columns string
 	// Events asks for Object.Events.
 	Events bool
 	// Packed allows the storage layer to fill Object.Packed in place of
@@ -210,8 +212,9 @@ const (
 	Full Projection = iota
 	// Metadata asks for a document with apiVersion, kind and metadata alone.
 	Metadata
-	// Cells asks for Object.Cells; objects stored without get the whole document
-	// in Object.JSON.
+	// Cells asks for Object.Cells with the document of Metadata in Object.JSON, for
+	// objects whose Cells.Columns are Query.Columns. All others get the whole
+	// document in Object.JSON, and nil Cells.
 	Cells
 	// KeyOnly asks for Key, Kind, UID and ResourceVersion. JSON is nil.
 	KeyOnly
@@ -238,8 +241,11 @@ type Page struct {
 	// Remaining is the number of objects behind the page; nil if not asked for or
 	// not known.
 	Remaining *int64
-	// Version is a point in time from which a Watcher can resume; empty if the
-	// storage layer is none.
+	// Version is a point in time from which a Watcher can resume, empty if the
+	// storage layer is none. It is not later than the first read for this page, so
+	// that a watch from there on misses nothing that the page does not show; what
+	// the page shows already may come again. Of a list in several pages that of the
+	// first one counts.
 	Version string
 }
 

@@ -87,7 +87,7 @@ func (q *Query) Position() (*object.Object, error) {
 // may see, the projection, the count and the page size may change between pages.
 func (q *Query) fingerprint() string {
 	same := *q
-	same.Visible, same.Projection, same.Events, same.Packed = nil, Full, false, false
+	same.Visible, same.Projection, same.Columns, same.Events, same.Packed = nil, Full, "", false, false
 	same.Limit, same.Offset, same.Continue, same.Count = 0, 0, "", CountNone
 	text, err := json.Marshal(same)
 	if err != nil {

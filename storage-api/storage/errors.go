@@ -20,6 +20,23 @@ var (
 	ErrExpired = errors.New("the version to resume from is too old")
 )
 
+// FencedError is the error of Storage.Apply and Storage.Purge that is ErrFenced. It
+// tells a writer that knows that it is the rightful one, after the host cluster was
+// restored from a backup for example, which epoch it has to pass.
+type FencedError struct {
+	// Writer is who was refused, Seen the highest epoch that has written.
+	Writer Writer
+	Seen   int64
+}
+
+// Error implements error.
+func (e *FencedError) Error() string {
+	return fmt.Sprintf("cluster %s: epoch %d was overtaken by epoch %d: %v", e.Writer.Cluster, e.Writer.Epoch, e.Seen, ErrFenced)
+}
+
+// Unwrap returns ErrFenced.
+func (e *FencedError) Unwrap() error { return ErrFenced }
+
 // InvalidQueryError says which part of a query cannot be answered.
 type InvalidQueryError = query.InvalidQueryError
 

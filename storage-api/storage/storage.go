@@ -25,7 +25,7 @@
 //
 // Go loads a plugin only if it was built with the very sources of this contract
 // that its host has. The contract therefore changes rarely and has a version of
-// its own; see package digest.
+// its own, digest.Version: within one, not a byte of it changes.
 package storage
 
 import (
@@ -52,6 +52,8 @@ type (
 	Resource = object.Resource
 	// Packed is a compressed document.
 	Packed = object.Packed
+	// Cells is a row of a table.
+	Cells = object.Cells
 	// Page tells where a list ended.
 	Page = query.Page
 )
@@ -84,16 +86,20 @@ type Storage interface {
 	List(ctx context.Context, q *query.Query, yield func(*Object) error) (Page, error)
 
 	// Apply writes changes of one cluster, in their order, all or nothing.
-	// Applying a batch twice leaves the same as once. A Put replaces whatever is
-	// stored under its key, whichever of both has the higher version: the writer
-	// knows the order. Deleting what is not stored is no error.
+	// Applying a batch again, after an error that left open whether it was written,
+	// leaves the objects as once. A Put replaces whatever is stored under its key,
+	// whichever of both has the higher version: the writer knows the order. The
+	// events of an object stay with it if the Put has the same UID, and are forgotten
+	// otherwise. Deleting what is not stored is no error.
 	//
 	// Every change's cluster is w.Cluster. The storage layer copies what it
 	// keeps; the changes stay the caller's.
 	//
-	// It returns an error that wraps ErrFenced if another writer with a higher
-	// epoch has written to the cluster; this is decided atomically with the
-	// write. It returns a *InvalidObjectError, nothing being written, if it can
+	// It returns a *FencedError if another writer with a higher epoch has written to
+	// the cluster; this is decided atomically with the write, and counts for a batch
+	// without changes too: a new writer claims the cluster by it, before it reads what
+	// is stored, so that nothing of earlier writers can follow. It returns a
+	// *InvalidObjectError, nothing being written, if it can
 	// tell that an object can never be stored, so that the writer sets that one
 	// apart. An error for which IsRetryable holds says that the same call may
 	// succeed later.
@@ -106,8 +112,8 @@ type Storage interface {
 
 	// Purge removes all objects of one resource of the writer's cluster, or of the
 	// whole cluster if resource is nil, in steps small enough not to stop other
-	// writers. It obeys the epoch as Apply does, for each step; the epoch itself
-	// is remembered beyond a purge.
+	// writers. It obeys the epoch as Apply does, for each step and if there is
+	// nothing to remove; the epoch itself is remembered beyond a purge.
 	Purge(ctx context.Context, w Writer, resource *Resource) error
 
 	// Close releases everything. Calls that still run, or come later, return an
@@ -163,18 +169,27 @@ type Version struct {
 type Watcher interface {
 	// Watch calls yield for each change, behind the point since (Page.Version or
 	// WatchEvent.Version; empty: from now), of an object that satisfies q, until
-	// ctx ends, yield returns an error or the storage layer fails. Order and
-	// paging of q are ignored. An object that ceases to satisfy q is reported as
-	// deleted, one that begins to as added. It returns an error that wraps
-	// ErrExpired if since is too old.
+	// ctx ends, yield returns an error or the storage layer fails: it then returns
+	// that error. Order and paging of q are ignored.
+	//
+	// Each change is given exactly once. Those of one object, and all of one
+	// cluster, come in the order in which they were written; those of one batch may
+	// be joined to one for each object. An object that ceases to satisfy q, or to be
+	// visible, is reported as deleted, one that begins to as added.
+	//
+	// yield may wait: the storage layer reads ahead in bounded memory, holds up
+	// neither writers nor other watches meanwhile, and ends with an error that wraps
+	// ErrExpired if it cannot keep what a slow watch has not taken. So it does if
+	// since is too old, or is none that it knows.
 	Watch(ctx context.Context, q *query.Query, since string, yield func(WatchEvent) error) error
 }
 
 // WatchEvent is one change.
 type WatchEvent struct {
 	Type WatchEventType
-	// Object is valid until yield returns. For Deleted it is the last known
-	// state; nil for Bookmark.
+	// Object is valid until yield returns. For Deleted it is the last state that
+	// satisfied the query, with the resource version of the change if that is known;
+	// nil for Bookmark.
 	Object *Object
 	// Version is the point behind this event, from which a watch can resume.
 	Version string

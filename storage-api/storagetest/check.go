@@ -83,7 +83,10 @@ func listPage(t testing.TB, st storage.Storage, q query.Query) ([]*object.Object
 func snapshot(o *object.Object) *object.Object {
 	c := *o
 	c.Owners, c.Labels = slices.Clone(o.Owners), maps.Clone(o.Labels)
-	c.JSON, c.Cells, c.Events = bytes.Clone(o.JSON), bytes.Clone(o.Cells), bytes.Clone(o.Events)
+	c.JSON, c.Events = bytes.Clone(o.JSON), bytes.Clone(o.Events)
+	if o.Cells != nil {
+		c.Cells = &object.Cells{Columns: o.Cells.Columns, Values: bytes.Clone(o.Cells.Values)}
+	}
 	if o.Packed != nil {
 		c.Packed = &object.Packed{Deflate: bytes.Clone(o.Packed.Deflate), CRC32: o.Packed.CRC32, Size: o.Packed.Size}
 	}

@@ -20,6 +20,7 @@ func testConcurrent(t *testing.T, s suite) {
 		{"writers of one cluster", concurrentWriters},
 		{"writers of the same objects", concurrentSame},
 		{"writers that overtake one another", concurrentFence},
+		{"writers that begin together", concurrentClaim},
 		{"yield may call everything", concurrentYield},
 		{"waiting readers stop nobody", concurrentParked},
 		{"purge and writers", concurrentPurge},
@@ -184,6 +185,25 @@ func concurrentFence(t *testing.T, st storage.Storage) {
 			write(t.Context(), t, st, higher, puts(after)...)
 		})
 		checkStored(t, st, after)
+	}
+}
+
+// concurrentClaim lets two writers begin at once on a cluster that is not known: if
+// the higher one has written, the lower one is fenced from then on.
+func concurrentClaim(t *testing.T, st storage.Storage) {
+	for round := range 40 {
+		cluster := fmt.Sprint("claimed-", round)
+		lower, higher := storage.Writer{Cluster: cluster, Epoch: 5}, storage.Writer{Cluster: cluster, Epoch: 7}
+		o := thing{cluster: cluster, name: "a"}.object()
+		together(
+			func() {
+				if err := applyRetrying(t.Context(), st, lower, puts(o)...); err != nil && !errors.Is(err, storage.ErrFenced) {
+					t.Errorf("apply with epoch %d: %v", lower.Epoch, err)
+				}
+			},
+			func() { write(t.Context(), t, st, higher, puts(o)...) },
+		)
+		fenced(t, st, lower, deletes(o)...)
 	}
 }
 

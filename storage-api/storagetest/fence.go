@@ -14,6 +14,7 @@ func testFence(t *testing.T, s suite) {
 		{"clusters have epochs of their own", fenceClusters},
 		{"the epoch outlives a purge", fenceAfterPurge},
 		{"a writer without an epoch", fenceZero},
+		{"a batch without changes", fenceEmpty},
 	})
 }
 
@@ -31,8 +32,11 @@ func applyAs(t testing.TB, st storage.Storage, w storage.Writer, changes ...stor
 func fenced(t testing.TB, st storage.Storage, w storage.Writer, changes ...storage.Change) {
 	t.Helper()
 	err := st.Apply(t.Context(), w, changes)
-	if !errors.Is(err, storage.ErrFenced) {
-		t.Errorf("apply with epoch %d: want ErrFenced, got %v", w.Epoch, err)
+	var refusal *storage.FencedError
+	if !errors.Is(err, storage.ErrFenced) || !errors.As(err, &refusal) {
+		t.Errorf("apply with epoch %d: want a *FencedError, got %v", w.Epoch, err)
+	} else if refusal.Writer != w || refusal.Seen <= w.Epoch {
+		t.Errorf("apply with epoch %d: the error says that %v was overtaken by %d", w.Epoch, refusal.Writer, refusal.Seen)
 	}
 	if storage.IsRetryable(err) {
 		t.Errorf("apply with epoch %d: the error is retryable: %v", w.Epoch, err)
@@ -99,6 +103,20 @@ func fenceAfterPurge(t *testing.T, st storage.Storage) {
 	purge(t, st, writer(0), nil)
 	fenced(t, st, writer(6), puts(a)...)
 	checkStored(t, st)
+}
+
+// fenceEmpty claims a cluster, known or not, with nothing to write.
+func fenceEmpty(t *testing.T, st storage.Storage) {
+	a := thing{name: "a"}.object()
+	applyAs(t, st, writer(7))
+	fenced(t, st, writer(6), puts(a)...)
+	applyAs(t, st, writer(7), puts(a)...)
+	applyAs(t, st, writer(8))
+	fenced(t, st, writer(7), deletes(a)...)
+	fenced(t, st, writer(7))
+	purge(t, st, writer(9), &nodes)
+	fenced(t, st, writer(8), deletes(a)...)
+	checkStored(t, st, a)
 }
 
 func fenceZero(t *testing.T, st storage.Storage) {

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/spf13/pflag"
-	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/kubernetes"
@@ -74,14 +74,18 @@ func (o *LeaderElection) Validate() []error {
 	return errs
 }
 
-// Run waits until this process leads, and calls lead with an epoch that is higher
-// than that of every earlier leader. The context of lead ends with ctx, or when
-// the lease is lost. The lease is released only after lead has returned, so that
-// two leaders never work at once. Without an election lead is called at once with
-// epoch 0.
-func (o *LeaderElection) Run(ctx context.Context, client kubernetes.Interface, lead func(ctx context.Context, epoch int64) error) error {
+// Epoch returns a number that is higher than all that it has returned before, to
+// this process and to others that elect a leader on the same host cluster, of
+// whatever name. It returns an error if this process does not lead any more.
+type Epoch func(context.Context) (int64, error)
+
+// Run waits until this process leads, and calls lead. The context of lead ends with
+// ctx, or when the lease is lost. The lease is released only after lead has returned,
+// so that two leaders never work at once. Without an election lead is called at once,
+// with epochs of 0.
+func (o *LeaderElection) Run(ctx context.Context, client kubernetes.Interface, lead func(ctx context.Context, epoch Epoch) error) error {
 	if !o.Enabled {
-		return lead(ctx, 0)
+		return lead(ctx, func(context.Context) (int64, error) { return 0, nil })
 	}
 	host, err := os.Hostname()
 	if err != nil {
@@ -129,33 +133,34 @@ func (o *LeaderElection) Run(ctx context.Context, client kubernetes.Interface, l
 	return <-result
 }
 
-func (o *LeaderElection) lead(ctx, held context.Context, client kubernetes.Interface, identity string, lead func(context.Context, int64) error) error {
+func (o *LeaderElection) lead(ctx, held context.Context, client kubernetes.Interface, identity string, lead func(context.Context, Epoch) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	lost := context.AfterFunc(held, cancel)
 	defer lost()
-	lease, err := client.CoordinationV1().Leases(o.Namespace).Get(ctx, o.Name, metav1.GetOptions{})
-	if err != nil {
-		return fmt.Errorf("read the lease %s/%s: %w", o.Namespace, o.Name, err)
-	}
-	if lease.Spec.HolderIdentity == nil || *lease.Spec.HolderIdentity != identity {
-		return ErrLeaseLost
-	}
-	err = lead(ctx, epochOf(lease))
+	err := lead(ctx, func(ctx context.Context) (int64, error) { return o.epoch(ctx, client, identity) })
 	if held.Err() != nil && err == nil {
 		return ErrLeaseLost
 	}
 	return err
 }
 
-// epochOf returns a number that grows with every change of the lease's holder,
-// also when the Lease is deleted and made anew.
-func epochOf(lease *coordinationv1.Lease) int64 {
-	var transitions int64
-	if t := lease.Spec.LeaseTransitions; t != nil {
-		transitions = int64(*t)
+// epoch returns the resource version of the Lease, which its holder renews all the
+// time. Resource versions of one host cluster are numbers that only grow, over all of
+// its objects, so that epochs of different Leases can be compared.
+func (o *LeaderElection) epoch(ctx context.Context, client kubernetes.Interface, identity string) (int64, error) {
+	lease, err := client.CoordinationV1().Leases(o.Namespace).Get(ctx, o.Name, metav1.GetOptions{})
+	if err != nil {
+		return 0, fmt.Errorf("read the lease %s/%s: %w", o.Namespace, o.Name, err)
 	}
-	return lease.CreationTimestamp.Unix()<<20 + transitions
+	if holder := lease.Spec.HolderIdentity; holder == nil || *holder != identity {
+		return 0, ErrLeaseLost
+	}
+	epoch, err := strconv.ParseInt(lease.ResourceVersion, 10, 64)
+	if err != nil || epoch <= 0 {
+		return 0, fmt.Errorf("the resource version %q of the lease %s/%s is no number; run one replica with --leader-elect=false", lease.ResourceVersion, o.Namespace, o.Name)
+	}
+	return epoch, nil
 }
 
 // Namespace returns the namespace that this process runs in: that of

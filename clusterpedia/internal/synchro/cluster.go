@@ -34,7 +34,10 @@ type cluster struct {
 	monitor *membercluster.Monitor
 	writer  *writer.Writer
 	lists   chan struct{}
-	as      storage.Writer
+	// as is who it writes as, once prepare has claimed the cluster.
+	as storage.Writer
+	// above is an epoch that the cluster's must be higher than.
+	above int64
 
 	// kick wakes the loop of sync, which looks at everything below mu.
 	kick chan struct{}
@@ -46,8 +49,9 @@ type cluster struct {
 	selection *negotiation.Selection
 	served    *membercluster.Served
 	checked   health
-	// overtaken says that another manager has taken over.
-	overtaken bool
+	// overtaken is the higher epoch of a manager that has written since; 0: none has.
+	overtaken   int64
+	overtakenAt time.Time
 	// trouble is why nothing can be written, since troubled.
 	trouble  error
 	troubled time.Time
@@ -74,9 +78,9 @@ type phase struct {
 	running         bool
 }
 
-// newCluster returns a cluster that does nothing yet. It fails if the connection
-// can't be used.
-func newCluster(o *Options, name string, connection membercluster.Connection, changed func()) (*cluster, error) {
+// newCluster returns a cluster that does nothing yet, and that will write with an
+// epoch above the one given. It fails if the connection can't be used.
+func newCluster(o *Options, name string, connection membercluster.Connection, above int64, changed func()) (*cluster, error) {
 	log := o.Logger.WithValues("cluster", name)
 	client, err := membercluster.NewClient(connection.Config)
 	if err != nil {
@@ -102,7 +106,8 @@ func newCluster(o *Options, name string, connection membercluster.Connection, ch
 		changed:     changed,
 		monitor:     monitor,
 		lists:       make(chan struct{}, o.Tuning.Lists),
-		as:          storage.Writer{Cluster: name, Epoch: o.Epoch},
+		as:          storage.Writer{Cluster: name},
+		above:       above,
 		kick:        make(chan struct{}, 1),
 		clean:       make(chan struct{}, 1),
 		phase:       phase{reason: reasonPending, message: messagePending},
@@ -129,13 +134,17 @@ func (c *cluster) start(ctx context.Context) {
 		err := c.run(ctx)
 		c.client.Close()
 		c.health.Close()
-		overtaken := errors.Is(err, storage.ErrFenced)
-		if overtaken {
-			c.log.Error(err, "Another manager has taken over the cluster, stop")
+		var overtaken int64
+		if fenced, ok := errors.AsType[*storage.FencedError](err); ok {
+			overtaken = fenced.Seen
+			c.log.Error(err, "Another manager has written to the cluster, stop")
 		}
 		c.mu.Lock()
-		c.overtaken = overtaken
 		c.phase = phase{reason: reasonShutdown, message: messageShutdown}
+		if overtaken != 0 {
+			c.overtaken, c.overtakenAt = overtaken, time.Now()
+			c.phase.message = messageOvertaken
+		}
 		c.mu.Unlock()
 		c.stateChanged()
 	}()
@@ -147,11 +156,12 @@ func (c *cluster) stop() {
 	<-c.stopped
 }
 
-// fenced reports whether it has stopped because another manager took over.
-func (c *cluster) fenced() bool {
+// fenced returns the epoch of the manager that has overtaken this one, and when, so
+// that it has stopped; 0 if none has.
+func (c *cluster) fenced() (epoch int64, at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.overtaken
+	return c.overtaken, c.overtakenAt
 }
 
 // choose sets what is to be synced. The selection must not be changed any more.
@@ -196,8 +206,11 @@ func (c *cluster) run(ctx context.Context) error {
 		if err == nil {
 			break
 		}
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return ctx.Err()
+		case errors.Is(err, storage.ErrFenced):
+			return err
 		}
 		c.log.Info("Cannot begin to sync, try again", "err", err)
 		c.setPhase(phase{reason: reasonInitialFailed, message: shorten(err.Error())})
@@ -238,6 +251,9 @@ func (c *cluster) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := c.claim(ctx); err != nil {
+		return err
+	}
 	stored := map[storage.Resource]*known{}
 	err = c.Storage.Versions(ctx, c.name, func(v storage.Version) error {
 		k := stored[v.Resource]
@@ -259,6 +275,33 @@ func (c *cluster) prepare(ctx context.Context) error {
 	c.served = served
 	c.checked.version = version
 	return nil
+}
+
+// claim makes the storage layer refuse whoever has written before. What is stored
+// must not be read earlier: a write of an earlier manager could follow.
+func (c *cluster) claim(ctx context.Context) error {
+	as, err := claim(ctx, c.Options, c.name, c.above)
+	if err != nil {
+		return err
+	}
+	c.as, c.writer.As = as, as
+	return nil
+}
+
+// claim claims a cluster for an epoch above the one given.
+func claim(ctx context.Context, o *Options, cluster string, above int64) (storage.Writer, error) {
+	as := storage.Writer{Cluster: cluster}
+	var err error
+	if as.Epoch, err = o.Epoch(ctx); err != nil {
+		return as, fmt.Errorf("claim the cluster: %w", err)
+	}
+	if as.Epoch != 0 {
+		as.Epoch = max(as.Epoch, above+1)
+	}
+	if err := o.Storage.Apply(ctx, as, nil); err != nil {
+		return as, fmt.Errorf("claim the cluster: %w", err)
+	}
+	return as, nil
 }
 
 func (c *cluster) version(ctx context.Context) (string, error) {

@@ -24,6 +24,7 @@ const (
 	messagePending       = "cluster synchro is created, wait running"
 	messageRunning       = "cluster synchro is running"
 	messageShutdown      = "cluster synchro is shutdown"
+	messageOvertaken     = "cluster synchro is shutdown, since another manager has written to the cluster"
 	messageWaitSynchro   = "wait cluster synchro"
 	messageWaitMonitor   = "wait cluster synchro's healthy monitor running"
 	messageHealthy       = "cluster health responded with ok"

@@ -86,7 +86,6 @@ func TestConverges(t *testing.T) {
 					w.member.CutWatches()
 				case 2:
 					w.stop()
-					w.options.Epoch++
 					w.run()
 				}
 				if i%20 == 0 {

@@ -43,8 +43,8 @@ type Manager struct {
 	mu       sync.Mutex
 	clusters map[string]*owned
 	// orphans are the clusters whose PediaCluster is gone, and whose objects are
-	// still to be removed.
-	orphans map[string]bool
+	// still to be removed, with the epochs with which they were written.
+	orphans map[string]int64
 }
 
 // owned is the cluster of one PediaCluster.
@@ -71,7 +71,7 @@ func New(o Options) (*Manager, error) {
 			workqueue.TypedRateLimitingQueueConfig[string]{Name: "pediacluster"},
 		),
 		clusters: map[string]*owned{},
-		orphans:  map[string]bool{},
+		orphans:  map[string]int64{},
 	}
 	if err := m.handle(api.PediaClusters().Informer(), m.clusterChanged); err != nil {
 		return nil, err
@@ -179,7 +179,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		}
 		return err
 	}
-	m.Logger.Info("Manage PediaClusters", "shardingName", m.ShardingName, "epoch", m.Epoch)
+	m.Logger.Info("Manage PediaClusters", "shardingName", m.ShardingName)
 	var workers sync.WaitGroup
 	for range m.Workers {
 		workers.Go(func() {
@@ -230,7 +230,7 @@ func (m *Manager) farewell(ctx context.Context) {
 	for name, c := range clusters {
 		all.Go(func() {
 			c.stop()
-			if c.fenced() {
+			if epoch, _ := c.fenced(); epoch != 0 {
 				return
 			}
 			if err := m.writeFarewell(ctx, name, c); err != nil {

@@ -3,11 +3,13 @@ package synchro
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,6 +75,7 @@ func testTuning() Tuning {
 	t.StatusDelay = 5 * time.Millisecond
 	t.GoneDelay = 10 * time.Millisecond
 	t.RejectedDelay = 20 * time.Millisecond
+	t.OvertakenDelay = 20 * time.Millisecond
 	t.ReadBackoff, t.PurgeBackoff, t.Writer.Backoff = quick, quick, quick
 	t.Writer.Linger = time.Millisecond
 	t.RetryDelay = func(int) time.Duration { return 10 * time.Millisecond }
@@ -87,6 +90,8 @@ type world struct {
 	storage  *faulty.Storage
 	counters *Counters
 	options  Options
+	// revision is the host cluster's, of which each epoch takes the next.
+	revision atomic.Int64
 	stop     func()
 }
 
@@ -95,11 +100,13 @@ func newWorld(t *testing.T, resources ...fakemember.Resource) *world {
 	w := &world{t: t, host: newHost(), member: fakemember.New(resources...), storage: &faulty.Storage{}, counters: &Counters{}}
 	t.Cleanup(w.member.Close)
 	w.options = Options{
-		Clusterpedia: w.host, Storage: w.storage, Epoch: 1, Workers: 2, PageSize: 2, Gates: DefaultGates(), Kinds: testKinds(),
+		Clusterpedia: w.host, Storage: w.storage, Epoch: w.epoch, Workers: 2, PageSize: 2, Gates: DefaultGates(), Kinds: testKinds(),
 		Metrics: w.counters, Logger: klog.Background(), Tuning: testTuning(),
 	}
 	return w
 }
+
+func (w *world) epoch(context.Context) (int64, error) { return w.revision.Add(1), nil }
 
 // run starts a manager, which stops at the end of the test or by stop.
 func (w *world) run() {
@@ -263,7 +270,6 @@ func TestRestartWritesOnlyDifferences(t *testing.T) {
 	w.member.Delete(pods, "default", "p0")
 	w.member.Put(pods, "default", "p1", "u1", "")
 	w.member.Put(pods, "default", "new", "un", "")
-	w.options.Epoch = 2
 	w.run()
 	w.stored("pods default/new 108", "pods default/p1 107", "pods default/p2 103", "pods default/p3 104", "pods default/p4 105")
 	w.shows("pods.v1=Syncing/")
@@ -496,6 +502,13 @@ func TestStorageDown(t *testing.T) {
 	})
 	w.create(entry("", "pods"))
 	w.run()
+	w.shows("SynchroRunning=False/InitialFailed/claim the cluster: connection refused")
+	w.storage.FailWith(func(op string, changes []storage.Change) error {
+		if op == "apply" && len(changes) > 0 {
+			return storage.Retryable(fmt.Errorf("connection refused"))
+		}
+		return nil
+	})
 	w.shows("pods.v1=Stop/StorageExpection")
 	w.storage.FailWith(nil)
 	w.eventually(func() bool { return len(w.storage.Objects()) == 20 }, "not all stored")
@@ -602,16 +615,104 @@ func TestSharding(t *testing.T) {
 	w.stored("pods default/a 101")
 }
 
-func TestFencedManagerStops(t *testing.T) {
+// TestHandOver moves a cluster to another manager and back, as both run all the time.
+func TestHandOver(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, pods)
-	w.member.Put(pods, "default", "a", "ua", "")
 	w.create(entry("", "pods"))
 	w.run()
-	w.stored("pods default/a 101")
-	require.NoError(t, w.storage.Apply(t.Context(), storage.Writer{Cluster: "one", Epoch: 2}, nil))
-	w.member.Put(pods, "default", "b", "ub", "")
-	w.eventually(func() bool { w.member.CutWatches(); return len(w.member.Requests("watch")) == 0 }, "still watching")
+	w.options.ShardingName = "b"
+	w.run()
+	for i, shard := range []string{"", "b", "", "b"} {
+		w.update(func(p *v1alpha2.PediaCluster) { p.Spec.ShardingName = shard })
+		w.eventually(func() bool { s := w.get().Status.ShardingName; return s != nil && *s == shard }, "not taken over")
+		w.member.Put(pods, "default", "a", "ua", "")
+		w.stored(fmt.Sprintf("pods default/a %d", 101+i))
+		w.shows("Ready=True")
+	}
+	require.NoError(t, w.host.ClusterV1alpha2().PediaClusters().Delete(t.Context(), "one", metav1.DeleteOptions{}))
+	w.stored()
+}
+
+// TestEpochIsClaimedBeforeReading lets an earlier manager wake up late, when its
+// successor has found nothing to write.
+func TestEpochIsClaimedBeforeReading(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pods)
+	w.create(entry("", "pods"))
+	w.run()
+	w.shows("Ready=True", "pods.v1=Syncing/")
+	earlier := storage.Writer{Cluster: "one", Epoch: w.revision.Load()}
+	w.stop()
+	w.run()
+	w.shows("Ready=True", "pods.v1=Syncing/")
+	key := storage.Key{Cluster: "one", Resource: storage.Resource{Version: "v1", Resource: "pods"}, Name: "gone"}
+	err := w.storage.Apply(t.Context(), earlier, []storage.Change{{Put: &storage.Object{Key: key, Kind: "Pod", JSON: []byte("{}")}}})
+	require.ErrorIs(t, err, storage.ErrFenced)
+	w.stored()
+}
+
+func TestOvertakenManager(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		// change is what the host cluster says when the manager is overtaken.
+		change func(w *world)
+		back   bool
+	}{
+		"still responsible": {func(*world) {}, true},
+		"lost its lease": {func(w *world) {
+			w.options.Epoch = func(context.Context) (int64, error) {
+				if w.revision.Load() > 0 {
+					return 0, errors.New("the lease was lost")
+				}
+				return w.epoch(context.Background())
+			}
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, pods)
+			tc.change(w)
+			w.member.Put(pods, "default", "a", "ua", "")
+			w.create(entry("", "pods"))
+			w.run()
+			w.stored("pods default/a 101")
+			// As after the host cluster's restoration: far ahead of all that will follow.
+			require.NoError(t, w.storage.Apply(t.Context(), storage.Writer{Cluster: "one", Epoch: 1 << 40}, nil))
+			w.member.Put(pods, "default", "b", "ub", "")
+			if tc.back {
+				w.stored("pods default/a 101", "pods default/b 102")
+				w.shows("Ready=True")
+				require.NoError(t, w.host.ClusterV1alpha2().PediaClusters().Delete(t.Context(), "one", metav1.DeleteOptions{}))
+				w.stored()
+				return
+			}
+			w.eventually(func() bool { w.member.CutWatches(); return len(w.member.Requests("watch")) == 0 }, "still watching")
+			w.stored("pods default/a 101")
+		})
+	}
+}
+
+// TestRejectedAcrossPause has an object refused, and the member away before it can be
+// tried again.
+func TestRejectedAcrossPause(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pods)
+	w.options.Tuning.RejectedDelay = 200 * time.Millisecond
+	w.member.Put(pods, "default", "a", "ua", "")
+	w.storage.FailWith(func(_ string, changes []storage.Change) error {
+		if len(changes) > 0 {
+			return errors.New("the password has changed")
+		}
+		return nil
+	})
+	w.create(entry("", "pods"))
+	w.run()
+	w.shows("pods.v1=Syncing/ObjectsLeftOut")
+	w.member.FailWith(func(*http.Request) int { return http.StatusInternalServerError })
+	w.shows("pods.v1=Stop")
+	w.storage.FailWith(nil)
+	w.member.FailWith(nil)
 	w.stored("pods default/a 101")
 }
 

@@ -1,6 +1,7 @@
 package synchro
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -44,8 +45,10 @@ type Options struct {
 	Namespace  string
 
 	Storage storage.Storage
-	// Epoch is that of storage.Writer: it must grow from one leader to the next.
-	Epoch int64
+	// Epoch returns an epoch for storage.Writer that is higher than those of all
+	// earlier writers of any cluster, or an error if this manager must not write any
+	// more. Nil: writers without an epoch, of which there may be only one.
+	Epoch func(context.Context) (int64, error)
 	// ShardingName is the manager's name, by which it owns clusters.
 	ShardingName string
 	// Workers is the number of PediaClusters that are reconciled at the same time.
@@ -76,6 +79,9 @@ type Tuning struct {
 	// GoneDelay is how long a resource must have been missing in what the member
 	// serves before its objects are removed.
 	GoneDelay time.Duration
+	// OvertakenDelay is how long a manager waits that was overtaken, and is still
+	// responsible for the cluster, before it takes it back.
+	OvertakenDelay time.Duration
 	// RejectedDelay is how long a resource waits, at first, before it tries again
 	// to write objects that the storage layer rejected.
 	RejectedDelay time.Duration
@@ -98,6 +104,7 @@ func DefaultTuning() Tuning {
 		HealthInterval: 5 * time.Second,
 		StatusDelay:    500 * time.Millisecond,
 		GoneDelay:      5 * time.Second,
+		OvertakenDelay: 10 * time.Second,
 		RejectedDelay:  time.Minute,
 		Lists:          8,
 		Stall:          reflector.DefaultStall,
@@ -124,6 +131,9 @@ func (o *Options) complete() error {
 	}
 	if o.PageSize <= 0 {
 		o.PageSize = DefaultPageSize
+	}
+	if o.Epoch == nil {
+		o.Epoch = func(context.Context) (int64, error) { return 0, nil }
 	}
 	if o.Metrics == nil {
 		o.Metrics = &Counters{}

@@ -2,9 +2,11 @@ package synchro
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -96,18 +98,19 @@ func (m *Manager) stop(name string) *owned {
 // vanished deals with a PediaCluster that is gone without its finalizer having been
 // waited for.
 func (m *Manager) vanished(ctx context.Context, name string) error {
-	if m.stop(name) != nil {
+	if c := m.stop(name); c != nil {
 		m.mu.Lock()
-		m.orphans[name] = true
+		m.orphans[name] = c.as.Epoch
 		m.mu.Unlock()
 	}
 	m.mu.Lock()
-	orphan := m.orphans[name]
+	epoch, orphan := m.orphans[name]
 	m.mu.Unlock()
 	if !orphan {
 		return nil
 	}
-	if err := m.purge(ctx, name); err != nil {
+	// If it is fenced, another manager has taken what has the same name now.
+	if err := m.purge(ctx, name, epoch-1); err != nil && !errors.Is(err, storage.ErrFenced) {
 		return err
 	}
 	m.mu.Lock()
@@ -122,18 +125,42 @@ func (m *Manager) deleted(ctx context.Context, p *v1alpha2.PediaCluster) error {
 	if !slices.Contains(p.Finalizers, Finalizer) {
 		return nil
 	}
-	if err := m.purge(ctx, p.Name); err != nil {
+	err := m.purge(ctx, p.Name, 0)
+	if fenced, ok := errors.AsType[*storage.FencedError](err); ok {
+		var still bool
+		if still, err = m.stillOwns(ctx, p); err != nil || !still {
+			return err
+		}
+		err = m.purge(ctx, p.Name, fenced.Seen)
+	}
+	if err != nil {
 		return err
 	}
 	next := p.DeepCopy()
 	next.Finalizers = slices.DeleteFunc(next.Finalizers, func(f string) bool { return f == Finalizer })
-	_, err := m.pediaclusters().Update(ctx, next, metav1.UpdateOptions{})
+	_, err = m.pediaclusters().Update(ctx, next, metav1.UpdateOptions{})
 	return settled(err)
 }
 
-func (m *Manager) purge(ctx context.Context, name string) error {
+// stillOwns asks the host cluster, and not the cache, whether this manager is
+// responsible for a PediaCluster. Whoever was fenced must ask before it writes with a
+// higher epoch.
+func (m *Manager) stillOwns(ctx context.Context, p *v1alpha2.PediaCluster) (bool, error) {
+	fresh, err := m.pediaclusters().Get(ctx, p.Name, metav1.GetOptions{})
+	if err != nil {
+		return false, settled(err)
+	}
+	return fresh.UID == p.UID && m.owns(fresh) && fresh.Spec.ShardingName == p.Spec.ShardingName, nil
+}
+
+// purge removes all that is stored of a cluster, as a writer with an epoch above the
+// one given.
+func (m *Manager) purge(ctx context.Context, name string, above int64) error {
 	m.Logger.Info("Remove all that is stored of a cluster", "cluster", name)
-	err := m.Storage.Purge(ctx, storage.Writer{Cluster: name, Epoch: m.Epoch}, nil)
+	as, err := claim(ctx, &m.Options, name, above)
+	if err == nil {
+		err = m.Storage.Purge(ctx, as, nil)
+	}
 	if err != nil {
 		return fmt.Errorf("remove all that is stored of the cluster: %w", err)
 	}
@@ -168,11 +195,16 @@ func (m *Manager) keep(ctx context.Context, p *v1alpha2.PediaCluster) error {
 		})
 	}
 	c := m.running(p.Name)
-	if c != nil && c.fenced() {
-		return nil // another manager has it, and writes its status
+	var above int64
+	if c != nil {
+		var back bool
+		var err error
+		if above, back, err = m.takeBack(ctx, p, c); err != nil || above != 0 && !back {
+			return err
+		}
 	}
-	if c == nil || c.fingerprint != connection.Fingerprint {
-		fresh, err := newCluster(&m.Options, p.Name, connection, func() { m.statusChanged(p.Name) })
+	if c == nil || above != 0 || c.fingerprint != connection.Fingerprint {
+		fresh, err := newCluster(&m.Options, p.Name, connection, above, func() { m.statusChanged(p.Name) })
 		if err != nil {
 			return m.updateStatus(ctx, p, func(status *v1alpha2.ClusterStatus) {
 				invalid := validity{v1alpha2.InvalidConfigReason, fmt.Sprintf(messageInvalidConfig, err)}
@@ -184,15 +216,13 @@ func (m *Manager) keep(ctx context.Context, p *v1alpha2.PediaCluster) error {
 		}
 		m.stop(p.Name)
 		// To claim the cluster comes before the first write to storage.
-		claimed := false
-		err = m.updateStatus(ctx, p, func(status *v1alpha2.ClusterStatus) {
-			claimed = true
+		claimed, err := m.tryStatus(ctx, p, func(status *v1alpha2.ClusterStatus) {
 			status.ShardingName = &m.ShardingName
 			setConditions(status, v.condition())
 			fresh.writeStatus(status)
 		})
 		if err != nil || !claimed {
-			return err
+			return settledStatus(err)
 		}
 		c = &owned{cluster: fresh, uid: string(p.UID)}
 		m.mu.Lock()
@@ -206,6 +236,28 @@ func (m *Manager) keep(ctx context.Context, p *v1alpha2.PediaCluster) error {
 		setConditions(status, v.condition())
 		c.writeStatus(status)
 	})
+}
+
+// takeBack returns the epoch of the manager that has overtaken this one, 0 if none
+// has, and whether it is time to take the cluster back. The other one may be the
+// cluster's next manager, or have written before the host cluster was restored from a
+// backup: the host cluster tells, not the cache.
+func (m *Manager) takeBack(ctx context.Context, p *v1alpha2.PediaCluster, c *owned) (above int64, back bool, err error) {
+	above, at := c.fenced()
+	if above == 0 {
+		return 0, false, nil
+	}
+	if _, err := m.Epoch(ctx); err != nil {
+		return above, false, err
+	}
+	if still, err := m.stillOwns(ctx, p); err != nil || !still {
+		return above, false, err
+	}
+	if left := time.Until(at.Add(m.Tuning.OvertakenDelay)); left > 0 {
+		m.queue.AddAfter(p.Name, left)
+		return above, false, m.updateStatus(ctx, p, c.writeStatus)
+	}
+	return above, true, nil
 }
 
 // validate reads a spec. What it returns counts only if the validity is ok.
@@ -251,18 +303,35 @@ func (m *Manager) pediaclusters() client.PediaClusterInterface {
 // If somebody else has changed the PediaCluster, it begins anew with what that one
 // left, unless the cluster isn't this manager's any more.
 func (m *Manager) updateStatus(ctx context.Context, p *v1alpha2.PediaCluster, build func(*v1alpha2.ClusterStatus)) error {
-	uid := p.UID
-	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
-		if p.UID != uid || !m.owns(p) {
+	_, err := m.tryStatus(ctx, p, build)
+	return settledStatus(err)
+}
+
+func settledStatus(err error) error {
+	if err = settled(err); err != nil {
+		return fmt.Errorf("write the status: %w", err)
+	}
+	return nil
+}
+
+// tryStatus is updateStatus, and reports whether the status is what build makes of
+// it: not if the cluster is no more this manager's.
+func (m *Manager) tryStatus(ctx context.Context, p *v1alpha2.PediaCluster, build func(*v1alpha2.ClusterStatus)) (written bool, err error) {
+	first := p
+	err = retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		written = false
+		if p.UID != first.UID || !m.owns(p) || p.Spec.ShardingName != first.Spec.ShardingName {
 			return nil
 		}
 		next := p.DeepCopy()
 		build(&next.Status)
 		if equality.Semantic.DeepEqual(p.Status, next.Status) {
+			written = true
 			return nil
 		}
 		_, err := m.pediaclusters().UpdateStatus(ctx, next, metav1.UpdateOptions{})
 		if !apierrors.IsConflict(err) {
+			written = err == nil
 			return err
 		}
 		fresh, getErr := m.pediaclusters().Get(ctx, p.Name, metav1.GetOptions{})
@@ -272,10 +341,7 @@ func (m *Manager) updateStatus(ctx context.Context, p *v1alpha2.PediaCluster, bu
 		p = fresh
 		return err
 	})
-	if err = settled(err); err != nil {
-		return fmt.Errorf("write the status: %w", err)
-	}
-	return nil
+	return written, err
 }
 
 // writeFarewell writes the status of a cluster that has stopped.

@@ -98,7 +98,7 @@ func (r *resource) start(ctx context.Context) {
 }
 
 // stop ends reading, and returns when nothing is read any more. What was read goes
-// on being written.
+// on being written. A list that was due is read first when it starts again.
 func (r *resource) stop(reason string) {
 	if r.cancel == nil {
 		return
@@ -106,7 +106,9 @@ func (r *resource) stop(reason string) {
 	r.cancel()
 	r.running.Wait()
 	r.cancel = nil
-	r.retry.stop()
+	if r.retry.stop() {
+		r.reflector.Relist()
+	}
 	r.state.stopped(reason)
 }
 
@@ -267,14 +269,16 @@ func (r *delayed) schedule(f func()) {
 	})
 }
 
-// stop cancels the call that is due.
-func (r *delayed) stop() {
+// stop cancels the call that is due, and reports whether there was one.
+func (r *delayed) stop() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.timer != nil {
 		r.timer.Stop()
 	}
+	was := r.pending
 	r.pending = false
+	return was
 }
 
 // reset makes the next delay the first again.

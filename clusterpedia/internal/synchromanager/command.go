@@ -83,7 +83,7 @@ func (o *Options) run(ctx context.Context, plugins *storageplugin.Registry) erro
 	group.Go(func() error { return serveMetrics(ctx) })
 	group.Go(func() error {
 		defer done()
-		return o.LeaderElection.Run(ctx, client, func(ctx context.Context, epoch int64) error {
+		return o.LeaderElection.Run(ctx, client, func(ctx context.Context, epoch process.Epoch) error {
 			manager, err := NewManager(host, st, o.Gates, synchro.Options{
 				Epoch: epoch, ShardingName: o.ShardingName, Workers: o.Workers, PageSize: o.PageSize, Logger: klog.Background(),
 			})

@@ -16,8 +16,8 @@ const fingerprintPrefix = "go:link.pkghashbytes."
 
 // Bounds for what a file may claim, far above what linkers write.
 const (
-	maxName        = 4096  // bytes of a symbol or library name, and of a path
-	maxVersions    = 65536 // bytes of the table of needed versions
+	maxName     = 4096  // bytes of a symbol or library name, and of a path
+	maxVersions = 65536 // bytes of the table of needed versions
 )
 
 // readDynamic reads what the dynamic linker would see: libraries, their versions

@@ -83,7 +83,7 @@ func (s *Storage) fence(w storage.Writer) error {
 		return nil
 	}
 	if w.Epoch < s.epochs[w.Cluster] {
-		return fmt.Errorf("cluster %s: %w", w.Cluster, storage.ErrFenced)
+		return &storage.FencedError{Writer: w, Seen: s.epochs[w.Cluster]}
 	}
 	if s.epochs == nil {
 		s.epochs = map[string]int64{}

@@ -121,6 +121,9 @@ func (r *Reflector) Run(ctx context.Context) {
 			err = r.follow(ctx, listed)
 		}
 		if ctx.Err() != nil {
+			if errors.Is(err, errRelist) {
+				r.Relist() // for the next Run
+			}
 			return
 		}
 		r.version = ""

@@ -63,7 +63,10 @@ func (r *Reflector) watch(ctx context.Context) error {
 	err = r.events(ctx, stream.NewReader(response.Body))
 	close(ended)
 	<-stopped
-	if err = causeOf(ctx, err); err != nil && !errors.Is(err, errRelist) {
+	if errors.Is(context.Cause(ctx), errRelist) {
+		return errRelist // also if the stream has just ended by itself
+	}
+	if err = causeOf(ctx, err); err != nil {
 		err = fmt.Errorf("watch %s: %w", r.Path, err)
 	}
 	return err

@@ -131,7 +131,7 @@ func (b *batch) fence(w storage.Writer) error {
 		}
 	}
 	if w.Epoch < seen {
-		return fmt.Errorf("epoch %d: %w", w.Epoch, storage.ErrFenced)
+		return &storage.FencedError{Writer: w, Seen: seen}
 	}
 	if w.Epoch > seen {
 		b.writes[epochEntry] = strconv.AppendInt(nil, w.Epoch, 10)
