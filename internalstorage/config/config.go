@@ -22,11 +22,11 @@ type Config struct {
 	DSN string `json:"dsn"`
 
 	Network  string `json:"network"`
-	Host     string `json:"host"`
+	Host     Text   `json:"host"`
 	Port     Text   `json:"port"`
-	User     string `json:"user"`
-	Password string `json:"password"`
-	Database string `json:"database"`
+	User     Text   `json:"user"`
+	Password Text   `json:"password"`
+	Database Text   `json:"database"`
 
 	SSLMode         string `json:"sslMode"`
 	SSLCertFile     string `json:"sslCertFile"`
@@ -182,16 +182,18 @@ func (c *Config) unknownKeys(s storage.Settings) error {
 }
 
 func (c *Config) applyEnvironment(env func(string) string) {
-	port := string(c.Port)
-	for name, value := range map[string]*string{
-		"DB_TYPE": &c.Type, "DB_DSN": &c.DSN, "DB_NETWORK": &c.Network, "DB_HOST": &c.Host, "DB_PORT": &port,
-		"DB_USER": &c.User, "DB_PASSWORD": &c.Password, "DB_DATABASE": &c.Database,
-	} {
+	for name, value := range map[string]*string{"DB_TYPE": &c.Type, "DB_DSN": &c.DSN, "DB_NETWORK": &c.Network} {
 		if v := env(name); v != "" {
 			*value = v
 		}
 	}
-	c.Port = Text(port)
+	for name, value := range map[string]*Text{
+		"DB_HOST": &c.Host, "DB_PORT": &c.Port, "DB_USER": &c.User, "DB_PASSWORD": &c.Password, "DB_DATABASE": &c.Database,
+	} {
+		if v := env(name); v != "" {
+			*value = Text(v)
+		}
+	}
 }
 
 func (c *Config) complete() error {

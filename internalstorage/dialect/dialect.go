@@ -49,16 +49,17 @@ type Dialect interface {
 	KeyType() string
 	// Tables returns the statements that make the schema in an empty database.
 	Tables() []string
-	// Adopt returns the statements that add to an existing table of an older
-	// release what is missing, given the columns that it has.
-	Adopt(columns map[string]bool) []string
-	// Columns lists the columns of table resources; none if there is no such table.
-	Columns(ctx context.Context, db *gorm.DB) (map[string]bool, error)
+	// Adopt returns the statements that add to an existing table of an older release
+	// what it lacks. Interrupted behind any of them, the rest is what Adopt returns
+	// then.
+	Adopt(have Schema) []string
+	// Schema reads what table resources is now.
+	Schema(ctx context.Context, db *gorm.DB) (Schema, error)
+	// On returns the dialect for such a table: one of an older release may compare
+	// otherwise than ours.
+	On(have Schema) Dialect
 	// Locked runs fn while no other process runs one on the same database.
 	Locked(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) error
-	// Rows is what stands before the tuples of (columns) IN (tuples), so that each is
-	// looked up in an index.
-	Rows() string
 	// ForUpdate is what a SELECT ends with to lock the rows that it reads.
 	ForUpdate() string
 
@@ -66,6 +67,15 @@ type Dialect interface {
 	Column(name string) string
 	// Ordered returns a column as an expression that compares bytewise.
 	Ordered(column string) string
+	// Equal returns the condition that a column, quoted and maybe qualified, has one of
+	// the values, bytewise.
+	Equal(column string, values []string) Expr
+	// Same returns the condition that two columns, quoted and maybe qualified, are the
+	// same, bytewise.
+	Same(a, b string) string
+	// Keys returns the condition that a row is under one of the keys, each of which has
+	// the values of KeyColumns. Each is looked up in an index.
+	Keys(keys [][]string) Expr
 	// Contains returns a condition: the text is part of the column, bytewise.
 	Contains(column, text string) Expr
 	// Number returns the value of a text column of 1 to 18 digits; 0 for any other
@@ -97,6 +107,14 @@ type Dialect interface {
 	JSON
 	// Classify says what an error of the driver means.
 	Classify(err error) Class
+}
+
+// Schema is what a table is.
+type Schema struct {
+	// Columns maps names to types, as the database calls them; empty if there is no
+	// table.
+	Columns map[string]string
+	Indexes map[string]bool
 }
 
 // JSON are the expressions over documents.
@@ -180,24 +198,58 @@ func values(placeholder string, texts []string) Expr {
 
 // insert returns a statement that inserts so many rows.
 func insert(table string, columns []string, rows int) string {
-	one := "(" + strings.TrimSuffix(strings.Repeat("?, ", len(columns)), ", ") + ")"
-	return table + " (" + strings.Join(columns, ", ") + ") VALUES " + strings.TrimSuffix(strings.Repeat(one+", ", rows), ", ")
+	return table + " (" + strings.Join(columns, ", ") + ") VALUES " + Tuples(len(columns), rows)
 }
 
-// queryStrings returns the first column of a query's rows.
-func queryStrings(ctx context.Context, db *gorm.DB, text string, args ...any) (map[string]bool, error) {
-	rows, err := db.WithContext(ctx).Raw(text, args...).Rows()
-	if err != nil {
-		return nil, err
+// equal is Dialect.Equal for columns that compare bytewise.
+func equal(column string, texts []string) Expr {
+	if len(texts) == 1 {
+		return Bind(column+" = ?", texts[0])
 	}
-	defer rows.Close()
-	found := map[string]bool{}
-	for rows.Next() {
-		var s string
-		if err := rows.Scan(&s); err != nil {
-			return nil, err
+	return Exprf(column+" IN %s", values("?", texts))
+}
+
+// keysIn is Dialect.Keys by a list of tuples, which rows stands in front of.
+func keysIn(d Dialect, rows string, keys [][]string) Expr {
+	columns := KeyColumns()
+	quoted := make([]string, len(columns))
+	for i, c := range columns {
+		quoted[i] = d.Column(c)
+	}
+	var args []any
+	for _, key := range keys {
+		for _, value := range key {
+			args = append(args, value)
 		}
-		found[s] = true
 	}
-	return found, rows.Err()
+	if len(keys) == 1 {
+		return Bind(strings.Join(quoted, " = ? AND ")+" = ?", args...)
+	}
+	return Bind("("+strings.Join(quoted, ", ")+") IN ("+rows+Tuples(len(columns), len(keys))+")", args...)
+}
+
+// Tuples returns placeholders for so many rows of so many columns.
+func Tuples(columns, n int) string {
+	one := "(" + strings.TrimSuffix(strings.Repeat("?, ", columns), ", ") + ")"
+	return strings.TrimSuffix(strings.Repeat(one+", ", n), ", ")
+}
+
+// readSchema reads a schema by two queries: of names and types, and of names.
+func readSchema(ctx context.Context, db *gorm.DB, columns, indexes string) (Schema, error) {
+	have := Schema{Columns: map[string]string{}, Indexes: map[string]bool{}}
+	var found []struct{ Name, Kind string }
+	if err := db.WithContext(ctx).Raw(columns).Scan(&found).Error; err != nil {
+		return have, err
+	}
+	for _, c := range found {
+		have.Columns[c.Name] = strings.ToLower(c.Kind)
+	}
+	var names []string
+	if err := db.WithContext(ctx).Raw(indexes).Scan(&names).Error; err != nil {
+		return have, err
+	}
+	for _, name := range names {
+		have.Indexes[name] = true
+	}
+	return have, nil
 }

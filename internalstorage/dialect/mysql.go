@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -28,6 +29,9 @@ import (
 type mysql struct {
 	// recoverable are error numbers that the configuration adds.
 	recoverable []int
+	// adopted says that the table is one of an older release, whose columns ignore
+	// case and trailing blanks, and which has a hash of the key in column key_hash.
+	adopted bool
 }
 
 func (mysql) Name() string { return "mysql" }
@@ -50,19 +54,19 @@ func mysqlConfig(c *config.Config) (*mysqldriver.Config, error) {
 		}
 		m = parsed
 		if m.Passwd == "" {
-			m.Passwd = c.Password
+			m.Passwd = string(c.Password)
 		}
 	} else {
 		if c.Database == "" {
 			return nil, errors.New("mysql: database name is required")
 		}
-		m.Net, m.User, m.Passwd, m.DBName = "tcp", c.User, c.Password, c.Database
+		m.Net, m.User, m.Passwd, m.DBName = "tcp", string(c.User), string(c.Password), string(c.Database)
 		if c.Network != "" {
 			m.Net = c.Network
 		}
-		m.Addr = c.Host
+		m.Addr = string(c.Host)
 		if m.Net == "tcp" {
-			m.Addr = net.JoinHostPort(c.Host, string(c.Port))
+			m.Addr = net.JoinHostPort(string(c.Host), string(c.Port))
 		}
 		m.Params = map[string]string{}
 		for key, value := range c.Params {
@@ -97,7 +101,7 @@ func setMySQLOptions(m *mysqldriver.Config, o config.MySQL) {
 
 // setMySQLTLS knows the modes of PostgreSQL, and those of the driver.
 func setMySQLTLS(m *mysqldriver.Config, c *config.Config) error {
-	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.Host}
+	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: string(c.Host)}
 	switch mode := c.SSLMode; mode {
 	case "", "disable", "false":
 		return nil
@@ -177,35 +181,49 @@ func (mysql) Tables() []string {
 	}
 }
 
-func (mysql) Adopt(columns map[string]bool) []string {
-	var changes []string
-	for _, c := range [][2]string{{"owners", "text"}, {"event_state", "longtext"}, {"raw", "longblob"}, {"raw_rv", "varbinary(253)"}} {
-		if !columns[c[0]] {
-			changes = append(changes, "ADD COLUMN "+c[0]+" "+c[1])
+const (
+	oldUnique  = "uni_group_version_resource_cluster_namespace_name"
+	hashUnique = "uni_key_hash"
+)
+
+// Adopt makes each change only if it is still to be made: no transaction holds them
+// together.
+func (mysql) Adopt(have Schema) []string {
+	var statements []string
+	alter := func(needed bool, change string) {
+		if needed {
+			statements = append(statements, "ALTER TABLE resources "+change)
 		}
 	}
-	if len(changes) == 0 {
-		return nil
+	for _, c := range [][2]string{{"owners", "text"}, {"event_state", "longtext"}, {"raw", "longblob"}, {"raw_rv", "varbinary(253)"}} {
+		alter(have.Columns[c[0]] == "", "ADD COLUMN "+c[0]+" "+c[1])
 	}
-	// The unique key of older releases has prefixes of names and takes different
-	// objects for the same; a hash of the whole key does not.
-	if !columns["key_hash"] {
-		changes = append(changes,
-			"ADD COLUMN key_hash binary(32) GENERATED ALWAYS AS (UNHEX(SHA2(CONCAT_WS(x'00', `group`, version, resource, cluster, namespace, name), 256))) VIRTUAL",
-			"ADD UNIQUE KEY uni_key_hash (key_hash)",
-			"DROP KEY uni_group_version_resource_cluster_namespace_name",
-			"ADD KEY idx_cluster_uid (cluster, uid)",
-			"ADD KEY idx_cluster_owner_uid (cluster, owner_uid)")
+	// The unique key of older releases has prefixes of names, ignores case and so takes
+	// different objects for the same; a hash of the whole key does not.
+	if have.old() {
+		alter(have.Columns["key_hash"] == "",
+			"ADD COLUMN key_hash binary(32) GENERATED ALWAYS AS (UNHEX(SHA2(CONCAT_WS(x'00', `group`, version, resource, cluster, namespace, name), 256))) VIRTUAL")
+		alter(!have.Indexes[hashUnique], "ADD UNIQUE KEY "+hashUnique+" (key_hash)")
+		alter(have.Indexes[oldUnique], "DROP KEY "+oldUnique)
 	}
-	statements := make([]string, 0, len(changes))
-	for _, change := range changes {
-		statements = append(statements, "ALTER TABLE resources "+change)
-	}
+	alter(!have.Indexes["idx_cluster_uid"], "ADD KEY idx_cluster_uid (cluster, uid)")
+	alter(!have.Indexes["idx_cluster_owner_uid"], "ADD KEY idx_cluster_owner_uid (cluster, owner_uid)")
 	return statements
 }
 
-func (mysql) Columns(ctx context.Context, db *gorm.DB) (map[string]bool, error) {
-	return queryStrings(ctx, db, "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'resources'")
+// old says that the table was made by an older release: its names have a character
+// set.
+func (s Schema) old() bool { return s.Columns["name"] == "varchar" }
+
+func (mysql) Schema(ctx context.Context, db *gorm.DB) (Schema, error) {
+	return readSchema(ctx, db,
+		"SELECT column_name AS name, data_type AS kind FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'resources'",
+		"SELECT DISTINCT index_name FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name = 'resources'")
+}
+
+func (d mysql) On(have Schema) Dialect {
+	d.adopted = have.old()
+	return d
 }
 
 // lockWait is how long to wait for another process that changes the schema.
@@ -226,7 +244,34 @@ func (mysql) Locked(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) e
 	})
 }
 
-func (mysql) Rows() string { return "" }
+// Equal finds, in an adopted table, what is alike by the index, and then what is the
+// same.
+func (d mysql) Equal(column string, texts []string) Expr {
+	if !d.adopted {
+		return equal(column, texts)
+	}
+	return Exprf("(%s AND CAST("+column+" AS BINARY) IN %s)", equal(column, texts), values("CAST(? AS BINARY)", texts))
+}
+
+func (d mysql) Same(a, b string) string {
+	if !d.adopted {
+		return a + " = " + b
+	}
+	return fmt.Sprintf("%[1]s = %[2]s AND CAST(%[1]s AS BINARY) = CAST(%[2]s AS BINARY)", a, b)
+}
+
+// Keys looks up the hash of an adopted table.
+func (d mysql) Keys(keys [][]string) Expr {
+	if !d.adopted {
+		return keysIn(d, "", keys)
+	}
+	// As text, for gorm takes bytes in parentheses for a list of numbers.
+	hashes := make([]string, len(keys))
+	for i, key := range keys {
+		hashes[i] = fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(key, "\x00"))))
+	}
+	return Exprf("key_hash IN %s", values("UNHEX(?)", hashes))
+}
 
 func (mysql) ForUpdate() string { return " FOR UPDATE" }
 
@@ -237,7 +282,12 @@ func (mysql) Column(name string) string {
 	return name
 }
 
-func (mysql) Ordered(column string) string { return column }
+func (d mysql) Ordered(column string) string {
+	if d.adopted {
+		return "CAST(" + column + " AS BINARY)"
+	}
+	return column
+}
 
 func (mysql) Contains(column, text string) Expr {
 	return Bind("INSTR(CAST("+column+" AS BINARY), CAST(? AS BINARY)) > 0", text)

@@ -45,18 +45,18 @@ func postgresDSN(c *config.Config) (string, error) {
 		if c.Password == "" || isURL || strings.Contains(c.DSN, "password") {
 			return c.DSN, nil
 		}
-		return c.DSN + " password=" + quote(c.Password), nil
+		return c.DSN + " password=" + quote(string(c.Password)), nil
 	}
 	if c.Database == "" {
 		return "", errors.New("postgres: database name is required")
 	}
 	var parts []string
 	for _, p := range [][2]string{
-		{"host", c.Host},
+		{"host", string(c.Host)},
 		{"port", string(c.Port)},
-		{"user", c.User},
-		{"password", c.Password},
-		{"dbname", c.Database},
+		{"user", string(c.User)},
+		{"password", string(c.Password)},
+		{"dbname", string(c.Database)},
 		{"sslmode", c.SSLMode},
 		{"sslcert", c.SSLCertFile},
 		{"sslkey", c.SSLKeyFile},
@@ -95,10 +95,10 @@ func (postgres) Tables() []string {
 	}, uidIndexes()...)
 }
 
-func (postgres) Adopt(columns map[string]bool) []string {
+func (postgres) Adopt(have Schema) []string {
 	var changes []string
 	for _, c := range [][2]string{{"owners", "text"}, {"event_state", "text"}, {"raw", "bytea"}, {"raw_rv", "varchar(253)"}} {
-		if !columns[c[0]] {
+		if have.Columns[c[0]] == "" {
 			changes = append(changes, "ADD COLUMN "+c[0]+" "+c[1])
 		}
 	}
@@ -112,9 +112,13 @@ func (postgres) Adopt(columns map[string]bool) []string {
 	return append([]string{"ALTER TABLE resources " + strings.Join(changes, ", ")}, uidIndexes()...)
 }
 
-func (postgres) Columns(ctx context.Context, db *gorm.DB) (map[string]bool, error) {
-	return queryStrings(ctx, db, "SELECT column_name FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = 'resources'")
+func (postgres) Schema(ctx context.Context, db *gorm.DB) (Schema, error) {
+	return readSchema(ctx, db,
+		"SELECT column_name AS name, data_type AS kind FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = 'resources'",
+		"SELECT indexname FROM pg_indexes WHERE schemaname = current_schema() AND tablename = 'resources'")
 }
+
+func (p postgres) On(Schema) Dialect { return p }
 
 // lockNumber is the advisory lock of schema changes: "clusterp" in ASCII.
 const lockNumber = 0x636c757374657270
@@ -128,8 +132,13 @@ func (postgres) Locked(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error
 	})
 }
 
-// Rows makes a join of it: a long list of alternatives is tried on every row.
-func (postgres) Rows() string                 { return "VALUES " }
+func (postgres) Equal(column string, values []string) Expr { return equal(column, values) }
+
+func (postgres) Same(a, b string) string { return a + " = " + b }
+
+// Keys makes a join of it: a long list of alternatives is tried on every row.
+func (p postgres) Keys(keys [][]string) Expr { return keysIn(p, "VALUES ", keys) }
+
 func (postgres) ForUpdate() string            { return " FOR UPDATE" }
 func (postgres) Column(name string) string    { return sqlite{}.Column(name) }
 func (postgres) Ordered(column string) string { return column + ` COLLATE "C"` }

@@ -87,26 +87,32 @@ func uidIndexes() []string {
 	}
 }
 
-func (sqlite) Adopt(columns map[string]bool) []string {
+func (sqlite) Adopt(have Schema) []string {
 	var statements []string
 	for _, column := range []string{"owners", "event_state"} {
-		if !columns[column] {
+		if have.Columns[column] == "" {
 			statements = append(statements, "ALTER TABLE resources ADD COLUMN "+column+" text")
 		}
 	}
 	return append(statements, uidIndexes()...)
 }
 
-func (sqlite) Columns(ctx context.Context, db *gorm.DB) (map[string]bool, error) {
-	return queryStrings(ctx, db, "SELECT name FROM pragma_table_info('resources')")
+func (sqlite) Schema(ctx context.Context, db *gorm.DB) (Schema, error) {
+	return readSchema(ctx, db, "SELECT name, type AS kind FROM pragma_table_info('resources')", "SELECT name FROM pragma_index_list('resources')")
 }
+
+func (s sqlite) On(Schema) Dialect { return s }
 
 // Locked needs no more than a transaction, which holds the only write lock.
 func (sqlite) Locked(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) error {
 	return db.WithContext(ctx).Transaction(fn)
 }
 
-func (sqlite) Rows() string { return "VALUES " }
+func (sqlite) Equal(column string, values []string) Expr { return equal(column, values) }
+
+func (sqlite) Same(a, b string) string { return a + " = " + b }
+
+func (s sqlite) Keys(keys [][]string) Expr { return keysIn(s, "VALUES ", keys) }
 
 func (sqlite) ForUpdate() string { return "" }
 

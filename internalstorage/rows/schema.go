@@ -32,16 +32,16 @@ func Pending(ctx context.Context, db *gorm.DB, d dialect.Dialect) ([]storage.Mig
 			return nil, nil
 		}
 	}
-	columns, err := d.Columns(ctx, db)
+	have, err := d.Schema(ctx, db)
 	if err != nil {
 		return nil, fmt.Errorf("read the schema: %w", err)
 	}
 	m := storage.Migration{Number: SchemaVersion, Summary: "create the tables"}
-	if len(columns) == 0 {
+	if len(have.Columns) == 0 {
 		m.Statements = d.Tables()
 	} else {
 		m.Summary = "add to the tables of an older release what they lack"
-		m.Statements = d.Adopt(columns)
+		m.Statements = d.Adopt(have)
 	}
 	for _, table := range []string{ownersTable, epochsTable} {
 		m.Statements = append(m.Statements, fmt.Sprintf(table, d.KeyType()))

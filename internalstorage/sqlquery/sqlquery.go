@@ -123,26 +123,16 @@ func checkTexts(q *query.Query) error {
 func storable(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
 func (b *Builder) oneOf(column string, values []string) Expr {
-	return in(b.dialect.Column(column), values)
+	return b.in(b.dialect.Column(column), values)
 }
 
 // in returns the condition that a column has one of the values; none: any.
-func in(column string, values []string) Expr {
+func (b *Builder) in(column string, values []string) Expr {
 	if len(values) == 0 {
 		return Expr{}
 	}
-	args := make([]any, len(values))
-	for i, v := range values {
-		args[i] = v
-	}
-	if len(values) == 1 {
-		return dialect.Bind(column+" = ?", args...)
-	}
-	return dialect.Bind(column+" IN ("+marks(len(values))+")", args...)
+	return b.dialect.Equal(column, values)
 }
-
-// marks returns n placeholders.
-func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
 
 func (b *Builder) types(types []query.Type) Expr {
 	alternatives := make([]Expr, 0, len(types))
@@ -186,29 +176,34 @@ const links = "(SELECT id, cluster, uid, owner_uid FROM resources WHERE owner_ui
 // the owner that is asked for. It goes down from the owner.
 func (b *Builder) owned() Expr {
 	w := b.query.Owner
-	first := and([]Expr{in("l.owner_uid", []string{w.UID}), in("l.cluster", b.query.Clusters)})
+	first := and([]Expr{b.in("l.owner_uid", []string{w.UID}), b.in("l.cluster", b.query.Clusters)})
 	first.SQL = "SELECT 0 AS level, l.id, l.cluster, l.uid FROM " + links + " l WHERE " + first.SQL
 	if w.UID == "" {
 		first = b.owner("t")
-		first.SQL = "SELECT 0 AS level, l.id, l.cluster, l.uid FROM resources t JOIN " + links + " l ON l.cluster = t.cluster AND l.owner_uid = t.uid WHERE " + first.SQL
+		first.SQL = "SELECT 0 AS level, l.id, l.cluster, l.uid FROM resources t JOIN " + links + " l ON " + b.owns("t") + " WHERE " + first.SQL
 	}
 	n := strconv.Itoa(w.Seniority)
-	next := "SELECT o.level + 1, l.id, l.cluster, l.uid FROM owned o JOIN " + links + " l ON l.cluster = o.cluster AND l.owner_uid = o.uid WHERE o.level < " + n
+	next := "SELECT o.level + 1, l.id, l.cluster, l.uid FROM owned o JOIN " + links + " l ON " + b.owns("o") + " WHERE o.level < " + n
 	first.SQL = "resources.id IN (WITH RECURSIVE owned (level, id, cluster, uid) AS (" + first.SQL + " UNION " + next +
 		") SELECT id FROM owned WHERE level = " + n + ")"
 	return first
+}
+
+// owns returns the condition that the row of a table alias owns that of link l.
+func (b *Builder) owns(alias string) string {
+	return b.dialect.Same("l.cluster", alias+".cluster") + " AND " + b.dialect.Same("l.owner_uid", alias+".uid")
 }
 
 // owner returns the condition that the row of a table alias is the owner asked for
 // by its name.
 func (b *Builder) owner(alias string) Expr {
 	w, column := b.query.Owner, func(name string) string { return alias + "." + b.dialect.Column(name) }
-	conditions := []Expr{in(column("name"), []string{w.Name}), in(column("cluster"), b.query.Clusters)}
+	conditions := []Expr{b.in(column("name"), []string{w.Name}), b.in(column("cluster"), b.query.Clusters)}
 	if w.Resource != "" {
-		conditions = append(conditions, in(column("group"), []string{w.Group}), in(column("resource"), []string{w.Resource}))
+		conditions = append(conditions, b.in(column("group"), []string{w.Group}), b.in(column("resource"), []string{w.Resource}))
 	}
 	if len(b.query.Namespaces) > 0 {
-		conditions = append(conditions, or([]Expr{in(column("namespace"), []string{""}), in(column("namespace"), b.query.Namespaces)}))
+		conditions = append(conditions, or([]Expr{b.in(column("namespace"), []string{""}), b.in(column("namespace"), b.query.Namespaces)}))
 	}
 	return and(conditions)
 }

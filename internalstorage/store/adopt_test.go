@@ -28,7 +28,7 @@ type oldDatabase struct {
 
 func question(int) string { return "?" }
 
-func oldDatabases() map[string]func(*testing.T) oldDatabase {
+func oldDatabases() map[string]func(testing.TB) oldDatabase {
 	indexes := []string{
 		"CREATE INDEX idx_group_version_resource_namespace_name ON resources (GROUP, version, resource, namespace, name)",
 		"CREATE INDEX idx_group_version_resource_name ON resources (GROUP, version, resource, name)",
@@ -45,22 +45,22 @@ func oldDatabases() map[string]func(*testing.T) oldDatabase {
 		}
 		return all
 	}
-	return map[string]func(*testing.T) oldDatabase{
-		"SQLite": func(t *testing.T) oldDatabase {
+	return map[string]func(testing.TB) oldDatabase{
+		"SQLite": func(t testing.TB) oldDatabase {
 			file := filepath.Join(t.TempDir(), "old.db")
 			return oldDatabase{"sqlite3", file, map[string]any{"type": "sqlite", "dsn": file}, ddl(`"group"`,
 				"CREATE TABLE resources (id integer PRIMARY KEY AUTOINCREMENT, "+regexp.MustCompile(`VARCHAR\(\d+\)`).ReplaceAllString(names, "text")+
 					"object JSON NOT NULL, events JSON, event_resource_versions JSON, created_at datetime NOT NULL, synced_at datetime NOT NULL, deleted_at datetime)",
 				"(GROUP, version, resource, cluster, namespace, name)"), question}
 		},
-		"PostgreSQL": func(t *testing.T) oldDatabase {
+		"PostgreSQL": func(t testing.TB) oldDatabase {
 			config := postgres(t)
 			return oldDatabase{"pgx", config["dsn"].(string), config, ddl(`"group"`,
 				"CREATE TABLE resources (id bigserial PRIMARY KEY, "+names+
 					"object jsonb NOT NULL, events jsonb, event_resource_versions jsonb, created_at timestamptz NOT NULL, synced_at timestamptz NOT NULL, deleted_at timestamptz)",
 				"(GROUP, version, resource, cluster, namespace, name)"), func(n int) string { return fmt.Sprint("$", n) }}
 		},
-		"MariaDB": func(t *testing.T) oldDatabase {
+		"MariaDB": func(t testing.TB) oldDatabase {
 			config := mysqlOn("TEST_MYSQL_DSN")(t)
 			return oldDatabase{"mysql", config["dsn"].(string), config, ddl("`group`",
 				"CREATE TABLE resources (id bigint unsigned AUTO_INCREMENT PRIMARY KEY, "+names+
@@ -70,8 +70,20 @@ func oldDatabases() map[string]func(*testing.T) oldDatabase {
 	}
 }
 
+// make makes the tables, and returns a way to look at them.
+func (o oldDatabase) make(t testing.TB) *sql.DB {
+	t.Helper()
+	db, err := sql.Open(o.driver, o.dsn)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	for _, statement := range o.tables {
+		o.exec(t, db, statement)
+	}
+	return db
+}
+
 // exec runs a statement with a ? for each argument.
-func (o oldDatabase) exec(t *testing.T, db *sql.DB, statement string, args ...any) {
+func (o oldDatabase) exec(t testing.TB, db *sql.DB, statement string, args ...any) {
 	t.Helper()
 	n := 0
 	statement = regexp.MustCompile(`\?`).ReplaceAllStringFunc(statement, func(string) string { n++; return o.mark(n) })
@@ -109,23 +121,15 @@ func TestAdopt(t *testing.T) {
 }
 
 func testAdopt(t *testing.T, old oldDatabase) {
-	db, err := sql.Open(old.driver, old.dsn)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	for _, statement := range old.tables {
-		old.exec(t, db, statement)
-	}
+	db := old.make(t)
 	for _, name := range []string{"kept", "replaced", "updated", "deleted"} {
 		old.insert(t, db, name, "1", replicaSet(name, "1", "red"))
 	}
 
+	require.Equal(t, []string{"add to the tables of an older release what they lack"}, pending(t, old))
 	old.config["autoMigrate"] = false
-	unchanged := open(t, old.config)
-	pending, err := unchanged.(storage.Migrator).Pending(t.Context())
-	require.NoError(t, err)
-	require.Len(t, pending, 1)
-	require.Equal(t, "add to the tables of an older release what they lack", pending[0].Summary)
-	require.NoError(t, unchanged.Close(t.Context()))
+	_, err := store.Open(t.Context(), storage.Settings{ConfigPath: "test.yaml", Config: mustJSON(t, old.config)})
+	require.ErrorContains(t, err, "autoMigrate is false, and the schema is not up to date: add to the tables of an older release what they lack;")
 
 	delete(old.config, "autoMigrate")
 	st := open(t, old.config)
@@ -154,10 +158,104 @@ func testAdopt(t *testing.T, old oldDatabase) {
 	again, err := store.Open(t.Context(), storage.Settings{ConfigPath: "test.yaml", Config: mustJSON(t, old.config)})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, again.Close(t.Context())) })
-	pending, err = again.(storage.Migrator).Pending(t.Context())
-	require.NoError(t, err)
-	require.Empty(t, pending)
+	require.Empty(t, pending(t, old))
 	require.Equal(t, all, colors(t, again, &query.Query{}))
+}
+
+// unchanged opens a database, and leaves its schema alone.
+func unchanged(t *testing.T, old oldDatabase) storage.Migrator {
+	t.Helper()
+	st, err := store.Open(t.Context(), storage.Settings{ConfigPath: "test.yaml", Config: mustJSON(t, old.config), SkipMigrations: true})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, st.Close(t.Context())) })
+	return st.(storage.Migrator)
+}
+
+// pending returns the summaries of the migrations that are due.
+func pending(t *testing.T, old oldDatabase) (summaries []string) {
+	t.Helper()
+	due, err := unchanged(t, old).Pending(t.Context())
+	require.NoError(t, err)
+	for _, m := range due {
+		summaries = append(summaries, m.Summary)
+	}
+	return summaries
+}
+
+// TestAdoptInterrupted ends the adoption behind each of its statements, and begins it
+// anew.
+func TestAdoptInterrupted(t *testing.T) {
+	t.Parallel()
+	for name, fresh := range oldDatabases() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			whole := fresh(t)
+			whole.make(t)
+			due, err := unchanged(t, whole).Pending(t.Context())
+			require.NoError(t, err)
+			require.NoError(t, open(t, whole.config).Close(t.Context()))
+			want := shape(t, whole)
+			for n := range due[0].Statements {
+				old := fresh(t)
+				db := old.make(t)
+				for _, statement := range due[0].Statements[:n] {
+					_, err := db.ExecContext(t.Context(), statement)
+					require.NoError(t, err)
+				}
+				require.NoError(t, open(t, old.config).Close(t.Context()))
+				require.Equal(t, want, shape(t, old), "interrupted before %s", due[0].Statements[n])
+			}
+		})
+	}
+}
+
+// shape returns the columns and the indexes of the table of objects.
+func shape(t *testing.T, old oldDatabase) []string {
+	t.Helper()
+	db, err := sql.Open(old.driver, old.dsn)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	rows, err := db.QueryContext(t.Context(), map[string]string{
+		"sqlite3": "SELECT name FROM pragma_table_info('resources') UNION ALL SELECT name FROM pragma_index_list('resources') ORDER BY 1",
+		"pgx": "SELECT column_name FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = 'resources' " +
+			"UNION ALL SELECT indexdef FROM pg_indexes WHERE tablename = 'resources' ORDER BY 1",
+		"mysql": "SELECT CONCAT(column_name, ' ', column_type) FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'resources' " +
+			"UNION ALL SELECT CONCAT(index_name, ' ', non_unique, ' ', seq_in_index, ' ', column_name) FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name = 'resources' ORDER BY 1",
+	}[old.driver])
+	require.NoError(t, err)
+	defer rows.Close()
+	var found []string
+	for rows.Next() {
+		var line string
+		require.NoError(t, rows.Scan(&line))
+		found = append(found, line)
+	}
+	require.NoError(t, rows.Err())
+	return found
+}
+
+// TestAdoptedContract runs the contract's suite on tables of v0.9. Their columns stay
+// as narrow as they were in MariaDB, which would write the whole table to widen them.
+func TestAdoptedContract(t *testing.T) {
+	t.Parallel()
+	const narrow = "the columns of a v0.9 table are narrow; to widen them is for the administrator"
+	for name, skip := range map[string]map[string]string{
+		"SQLite": nil, "PostgreSQL": nil,
+		"MariaDB": {
+			"Key/group/long": narrow, "Key/version/long": narrow, "Key/resource/long": narrow, "Key/cluster/long": narrow,
+			"Key/namespace/long": narrow, "Key/name/long": narrow, "Key/long_in_all_parts": narrow,
+			"Text/hostile_texts_come_back_and_are_found": narrow,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			run(t, func(t testing.TB) map[string]any {
+				old := oldDatabases()[name](t)
+				old.make(t)
+				return old.config
+			}, skip)
+		})
+	}
 }
 
 // colors returns the label color of the objects that a query finds, by name.

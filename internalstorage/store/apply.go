@@ -194,7 +194,10 @@ func (s *Store) writeObjects(tx *gorm.DB, changes []storage.Change) error {
 }
 
 func (s *Store) deleteKeys(tx *gorm.DB, keys []storage.Key) error {
-	where := s.keysCondition(keys)
+	where := s.keysCondition(keys...)
+	if err := s.deleteOwners(tx, keys[0].Cluster, where); err != nil {
+		return err
+	}
 	return tx.Exec("DELETE FROM resources WHERE "+where.SQL, where.Args...).Error
 }
 
@@ -213,43 +216,38 @@ func (s *Store) upsert(tx *gorm.DB, objects []*storage.Object) error {
 		}
 		args = append(args, values...)
 	}
-	text := "INSERT INTO resources (" + strings.Join(quoted, ", ") + ") VALUES " + tuples(len(columns), len(objects)) + " " +
+	text := "INSERT INTO resources (" + strings.Join(quoted, ", ") + ") VALUES " + dialect.Tuples(len(columns), len(objects)) + " " +
 		s.dialect.Upsert(columns[len(dialect.KeyColumns()):], rows.Kept())
 	return tx.Exec(text, args...).Error
 }
 
-// tuples returns placeholders for so many rows of so many columns.
-func tuples(columns, n int) string {
-	one := "(" + strings.TrimSuffix(strings.Repeat("?, ", columns), ", ") + ")"
-	return strings.TrimSuffix(strings.Repeat(one+", ", n), ", ")
-}
-
-// writeOwners replaces the owners beside the controller. Few objects have any, so a
-// cluster without is not searched for what to replace. What deleted objects leave
-// behind refers to nothing.
-func (s *Store) writeOwners(tx *gorm.DB, objects []*storage.Object) error {
-	cluster := objects[0].Cluster
+// deleteOwners forgets the owners beside the controller of the rows that a condition
+// selects. Few objects have any, so a cluster without is not searched.
+func (s *Store) deleteOwners(tx *gorm.DB, cluster string, where dialect.Expr) error {
 	var known []int
-	if err := tx.Raw("SELECT 1 FROM resource_owners WHERE cluster = ? LIMIT 1", cluster).Scan(&known).Error; err != nil {
+	err := tx.Raw("SELECT 1 FROM resource_owners WHERE cluster = ? LIMIT 1", cluster).Scan(&known).Error
+	if err != nil || len(known) == 0 {
 		return err
 	}
-	if len(known) > 0 {
-		keys := make([]storage.Key, len(objects))
-		for i, o := range objects {
-			keys[i] = o.Key
-		}
-		where := s.keysCondition(keys)
-		err := tx.Exec("DELETE FROM resource_owners WHERE cluster = ? AND id IN (SELECT id FROM resources WHERE "+where.SQL+")", append([]any{cluster}, where.Args...)...).Error
-		if err != nil {
-			return err
-		}
+	return tx.Exec("DELETE FROM resource_owners WHERE cluster = ? AND id IN (SELECT id FROM resources WHERE "+where.SQL+")", append([]any{cluster}, where.Args...)...).Error
+}
+
+// writeOwners replaces the owners beside the controller.
+func (s *Store) writeOwners(tx *gorm.DB, objects []*storage.Object) error {
+	cluster := objects[0].Cluster
+	keys := make([]storage.Key, len(objects))
+	for i, o := range objects {
+		keys[i] = o.Key
+	}
+	if err := s.deleteOwners(tx, cluster, s.keysCondition(keys...)); err != nil {
+		return err
 	}
 	for _, o := range objects {
 		others := rows.OtherOwners(o)
 		if len(others) == 0 {
 			continue
 		}
-		where := s.keyCondition(o.Key)
+		where := s.keysCondition(o.Key)
 		var ids []uint64
 		if err := tx.Raw("SELECT id FROM resources WHERE "+where.SQL, where.Args...).Scan(&ids).Error; err != nil {
 			return err
@@ -269,36 +267,26 @@ func (s *Store) writeOwners(tx *gorm.DB, objects []*storage.Object) error {
 	return nil
 }
 
-// keysCondition selects the rows under any of the keys.
-func (s *Store) keysCondition(keys []storage.Key) dialect.Expr {
-	columns := dialect.KeyColumns()
-	quoted := make([]string, len(columns))
-	for i, c := range columns {
-		quoted[i] = s.dialect.Column(c)
-	}
-	var args []any
-	for _, key := range keys {
-		args = append(args, keyValues(key)...)
-	}
-	return dialect.Bind("("+strings.Join(quoted, ", ")+") IN ("+s.dialect.Rows()+tuples(len(columns), len(keys))+")", args...)
-}
-
 // purgeStep is how many rows a purge removes in one transaction.
 const purgeStep = 1000
 
 // Purge implements storage.Storage.
 func (s *Store) Purge(ctx context.Context, w storage.Writer, resource *storage.Resource) error {
-	where, args := "cluster = ?", []any{w.Cluster}
+	where := s.dialect.Equal("cluster", []string{w.Cluster})
 	if resource != nil {
-		where += " AND " + s.dialect.Column("group") + " = ? AND version = ? AND resource = ?"
-		args = append(args, resource.Group, resource.Version, resource.Resource)
+		for column, value := range map[string]string{"group": resource.Group, "version": resource.Version, "resource": resource.Resource} {
+			where = dialect.Exprf("%s AND %s", where, s.dialect.Equal(s.dialect.Column(column), []string{value}))
+		}
 	}
 	for {
 		var removed int
 		err := s.transaction(ctx, w, func(tx *gorm.DB) error {
 			var ids []uint64
-			err := tx.Raw(fmt.Sprintf("SELECT id FROM resources WHERE %s ORDER BY id LIMIT %d", where, purgeStep), args...).Scan(&ids).Error
+			err := tx.Raw(fmt.Sprintf("SELECT id FROM resources WHERE %s ORDER BY id LIMIT %d", where.SQL, purgeStep), where.Args...).Scan(&ids).Error
 			if removed = len(ids); err != nil || removed == 0 {
+				return err
+			}
+			if err := s.deleteOwners(tx, w.Cluster, dialect.Bind("id IN ?", ids)); err != nil {
 				return err
 			}
 			return tx.Exec("DELETE FROM resources WHERE id IN ?", ids).Error
@@ -307,14 +295,7 @@ func (s *Store) Purge(ctx context.Context, w storage.Writer, resource *storage.R
 			return s.applyError(ctx, err, nil)
 		}
 		if removed < purgeStep {
-			break
+			return nil
 		}
 	}
-	if resource != nil {
-		return nil
-	}
-	err := s.transaction(ctx, w, func(tx *gorm.DB) error {
-		return tx.Exec("DELETE FROM resource_owners WHERE cluster = ?", w.Cluster).Error
-	})
-	return s.applyError(ctx, err, nil)
 }

@@ -8,6 +8,8 @@ import (
 
 	"gorm.io/gorm"
 
+	"clusterpedia.io/internalstorage/dialect"
+	"clusterpedia.io/storage-api/query"
 	"clusterpedia.io/storage-api/storage"
 )
 
@@ -44,7 +46,8 @@ func (s *Store) recordEvents(tx *gorm.DB, cluster string, changes []storage.Chan
 			continue
 		}
 		var found []eventColumns
-		err := tx.Raw("SELECT id, events, event_resource_versions, event_state FROM resources WHERE cluster = ? AND uid = ?"+s.dialect.ForUpdate(), cluster, uid).Scan(&found).Error
+		where := dialect.Exprf("%s AND %s", s.dialect.Equal("cluster", []string{cluster}), s.dialect.Equal("uid", []string{uid}))
+		err := tx.Raw("SELECT id, events, event_resource_versions, event_state FROM resources WHERE "+where.SQL+s.dialect.ForUpdate(), where.Args...).Scan(&found).Error
 		if err != nil {
 			return err
 		}
@@ -80,7 +83,7 @@ func (e *eventColumns) record(events []*storage.Event) error {
 		state := eventState{ResourceVersion: event.ResourceVersion, LastSeen: event.LastSeen, Name: eventName(event.JSON)}
 		e.documents[event.UID], e.state[event.UID] = json.RawMessage(event.JSON), state
 		if state.Name != "" {
-			e.versions[state.Name] = event.ResourceVersion
+			e.versions[state.Name] = bareNumber(event.ResourceVersion)
 		}
 	}
 	uids := make([]string, 0, len(e.documents))
@@ -94,6 +97,14 @@ func (e *eventColumns) record(events []*storage.Event) error {
 		e.forget(uid)
 	}
 	return nil
+}
+
+// bareNumber is how older releases keep a version that is a number.
+func bareNumber(version string) any {
+	if query.VersionNumber(version) > 0 && version[0] != '0' {
+		return json.Number(version)
+	}
+	return version
 }
 
 func (e *eventColumns) forget(uid string) {

@@ -53,14 +53,36 @@ func Open(ctx context.Context, settings storage.Settings) (storage.Storage, erro
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", d.Name(), err)
 	}
-	s := &Store{dialect: d, reader: reader, writer: writer, database: c.Database, metrics: !c.Metrics.Disable}
-	if settings.SkipMigrations || !c.Migrates() {
-		return s, nil
-	}
-	if err := s.Migrate(ctx, nil); err != nil {
+	s := &Store{dialect: d, reader: reader, writer: writer, database: string(c.Database), metrics: !c.Metrics.Disable}
+	if err := s.prepare(ctx, settings.SkipMigrations, c.Migrates()); err != nil {
 		return nil, errors.Join(err, s.Close(ctx))
 	}
 	return s, nil
+}
+
+// prepare sees to the schema.
+func (s *Store) prepare(ctx context.Context, skip, migrate bool) error {
+	switch {
+	case skip:
+		return s.look(ctx)
+	case migrate:
+		return s.Migrate(ctx, nil)
+	}
+	pending, err := s.Pending(ctx)
+	if err == nil && len(pending) > 0 {
+		err = fmt.Errorf("autoMigrate is false, and the schema is not up to date: %s; let a user who may change it start a server once with autoMigrate: true", pending[0].Summary)
+	}
+	return errors.Join(err, s.look(ctx))
+}
+
+// look sees what the table is that is there.
+func (s *Store) look(ctx context.Context) error {
+	have, err := s.dialect.Schema(ctx, s.reader)
+	if err != nil {
+		return s.fail(ctx, "look at the schema", err)
+	}
+	s.dialect = s.dialect.On(have)
+	return nil
 }
 
 // slowStatement is when a statement is logged as slow, by default.
@@ -102,7 +124,7 @@ func (s *Store) fail(ctx context.Context, doing string, err error) error {
 // Get implements storage.Storage.
 func (s *Store) Get(ctx context.Context, key storage.Key) (storage.Object, error) {
 	scanner, columns := rows.NewScanner(s.dialect, rows.Full, false)
-	where := s.keyCondition(key)
+	where := s.keysCondition(key)
 	found, err := s.reader.WithContext(ctx).Raw("SELECT "+strings.Join(columns, ", ")+" FROM resources WHERE "+where.SQL, where.Args...).Rows()
 	if err != nil {
 		return storage.Object{}, s.fail(ctx, "get", err)
@@ -124,17 +146,13 @@ func (s *Store) Get(ctx context.Context, key storage.Key) (storage.Object, error
 	return storage.Object{}, fmt.Errorf("%s: %w", key, storage.ErrNotFound)
 }
 
-func (s *Store) keyCondition(key storage.Key) dialect.Expr {
-	var conditions []string
-	for _, column := range dialect.KeyColumns() {
-		conditions = append(conditions, s.dialect.Column(column)+" = ?")
+// keysCondition selects the rows under any of the keys.
+func (s *Store) keysCondition(keys ...storage.Key) dialect.Expr {
+	values := make([][]string, len(keys))
+	for i, key := range keys {
+		values[i] = []string{key.Group, key.Version, key.Resource.Resource, key.Cluster, key.Namespace, key.Name}
 	}
-	return dialect.Expr{SQL: strings.Join(conditions, " AND "), Args: keyValues(key)}
-}
-
-// keyValues are the values of dialect.KeyColumns.
-func keyValues(key storage.Key) []any {
-	return []any{key.Group, key.Version, key.Resource.Resource, key.Cluster, key.Namespace, key.Name}
+	return s.dialect.Keys(values)
 }
 
 // Versions implements storage.Storage.
@@ -161,9 +179,12 @@ func (s *Store) Pending(ctx context.Context) ([]storage.Migration, error) {
 	return pending, s.fail(ctx, "look at the schema", err)
 }
 
-// Migrate implements storage.Migrator.
+// Migrate implements storage.Migrator. Nothing else may be called meanwhile.
 func (s *Store) Migrate(ctx context.Context, done func(storage.Migration)) error {
-	return s.fail(ctx, "bring the schema up to date", rows.Migrate(ctx, s.writer, s.dialect, done))
+	if err := rows.Migrate(ctx, s.writer, s.dialect, done); err != nil {
+		return s.fail(ctx, "bring the schema up to date", err)
+	}
+	return s.look(ctx)
 }
 
 // Close implements storage.Storage.

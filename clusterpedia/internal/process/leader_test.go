@@ -1,0 +1,95 @@
+package process
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
+)
+
+func election() *LeaderElection {
+	o := NewLeaderElection("manager", "system")
+	o.LeaseDuration, o.RenewDeadline, o.RetryPeriod = 300*time.Millisecond, 200*time.Millisecond, 20*time.Millisecond
+	return o
+}
+
+func lease(holder, version string) *coordinationv1.Lease {
+	now, seconds := metav1.NowMicro(), int32(3600)
+	return &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "system", Name: "manager", ResourceVersion: version},
+		Spec:       coordinationv1.LeaseSpec{HolderIdentity: &holder, LeaseDurationSeconds: &seconds, AcquireTime: &now, RenewTime: &now},
+	}
+}
+
+func TestEpoch(t *testing.T) {
+	t.Parallel()
+	o := election()
+	epoch, err := o.epoch(t.Context(), fake.NewClientset(lease("me", "70")), "me")
+	require.NoError(t, err)
+	require.EqualValues(t, 70, epoch)
+	_, err = o.epoch(t.Context(), fake.NewClientset(lease("another", "71")), "me")
+	require.ErrorIs(t, err, ErrLeaseLost)
+	_, err = o.epoch(t.Context(), fake.NewClientset(lease("me", "abc")), "me")
+	require.ErrorContains(t, err, `the resource version "abc" of the lease system/manager is no number`)
+	_, err = o.epoch(t.Context(), fake.NewClientset(), "me")
+	require.ErrorContains(t, err, "read the lease system/manager")
+}
+
+func TestWithoutElection(t *testing.T) {
+	t.Parallel()
+	o := election()
+	o.Enabled = false
+	require.NoError(t, o.Run(t.Context(), fake.NewClientset(), func(ctx context.Context, epoch Epoch) error {
+		n, err := epoch(ctx)
+		require.Zero(t, n)
+		return err
+	}))
+}
+
+// TestRelease checks that the lease is held until the leader has really ended.
+func TestRelease(t *testing.T) {
+	t.Parallel()
+	client := fake.NewClientset()
+	ctx, cancel := context.WithCancel(t.Context())
+	holder := func() string {
+		l, err := client.CoordinationV1().Leases("system").Get(context.WithoutCancel(ctx), "manager", metav1.GetOptions{})
+		require.NoError(t, err)
+		return *l.Spec.HolderIdentity
+	}
+	err := election().Run(ctx, client, func(ctx context.Context, _ Epoch) error {
+		require.NotEmpty(t, holder())
+		cancel()
+		<-ctx.Done()
+		time.Sleep(400 * time.Millisecond) //nolint:forbidigo // it ends later than a lease that is not renewed
+		require.NotEmpty(t, holder())
+		return nil
+	})
+	require.NoError(t, err)
+	require.Empty(t, holder())
+}
+
+func TestLeaseLost(t *testing.T) {
+	t.Parallel()
+	client := fake.NewClientset()
+	err := election().Run(t.Context(), client, func(ctx context.Context, _ Epoch) error {
+		_, err := client.CoordinationV1().Leases("system").Update(ctx, lease("another", ""), metav1.UpdateOptions{})
+		require.NoError(t, err)
+		<-ctx.Done()
+		return nil
+	})
+	require.ErrorIs(t, err, ErrLeaseLost)
+}
+
+func TestEndBeforeLeading(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	require.NoError(t, election().Run(ctx, fake.NewClientset(lease("another", "")), func(context.Context, Epoch) error {
+		t.Error("leads, though another does")
+		return nil
+	}))
+}
