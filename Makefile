@@ -23,7 +23,7 @@ VERSION    ?= $(shell git describe --tags --always --dirty --match 'v*' 2>/dev/n
 COMMIT     ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 TREE_STATE ?= $(shell git diff --quiet HEAD 2>/dev/null && echo clean || echo dirty)
 # The date of the commit, not of the build: the same sources give the same files.
-BUILD_DATE ?= $(shell git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null || echo 1970-01-01T00:00:00Z)
+BUILD_DATE ?= $(shell TZ=UTC0 git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null || echo 1970-01-01T00:00:00Z)
 STAMP      := clusterpedia.io/clusterpedia/internal/process
 LDFLAGS    := -s -w -X $(STAMP).gitVersion=$(VERSION) -X $(STAMP).gitCommit=$(COMMIT) -X $(STAMP).gitTreeState=$(TREE_STATE) -X $(STAMP).buildDate=$(BUILD_DATE)
 
@@ -57,7 +57,7 @@ $(addprefix plugin-,$(PLUGINS)): plugin-%:
 .PHONY: run
 run: all ## Run everything here, with a host and two member clusters (or KUBECONFIGS=a,b), until Ctrl-C.
 	@GOWORK=off go build -C hack/testbed -o $(BIN)/tools/run ./cmd/run
-	@cd hack/testbed && exec $(BIN)/tools/run --bin $(BIN) --charts $(CURDIR)/charts/clusterpedia --dir $(CURDIR)/.testbed/run --kubeconfigs '$(KUBECONFIGS)'
+	@exec $(BIN)/tools/run --repository $(CURDIR) --kubeconfigs '$(KUBECONFIGS)'
 
 ##@ Test
 
@@ -74,23 +74,23 @@ test-unit: ## Run the unit tests.
 STORAGE_TESTS := go test -race -skip ^TestMySQL ./... && go test -run ^TestMySQL -parallel 1 ./store
 
 .PHONY: test-storage
-test-storage: databases ## Run the SQL storage layer's tests on SQLite, PostgreSQL, MariaDB and go-mysql-server.
+test-storage: packages ## Run the SQL storage layer's tests on SQLite, PostgreSQL, MariaDB and go-mysql-server.
 	$(TESTBED) databases --workdir internalstorage -- bash -c '$(STORAGE_TESTS)'
 
-.PHONY: databases
-databases:
-	@if [ -z "$${TEST_POSTGRES_DSN:-}" ] || [ -z "$${TEST_MYSQL_DSN:-}" ]; then hack/testbed/install-databases.sh; fi
+.PHONY: packages
+packages:
+	@hack/testbed/install-packages.sh
 
 .PHONY: test-testbed
-test-testbed: databases ## Run the tests of the test bed itself.
+test-testbed: packages ## Run the tests of the test bed itself.
 	cd hack/testbed && GOWORK=off go test ./...
 
 .PHONY: test-e2e
-test-e2e: all databases ## Run the end-to-end tests on the built binaries.
+test-e2e: all packages ## Run the end-to-end tests on the built binaries.
 	$(TESTBED) databases --workdir clusterpedia/e2e -- env GOWORK=off go test -count=1 -timeout 30m -v ./...
 
 .PHONY: bench
-bench: databases ## Run the benchmarks of the storage layers: memory, SQLite, PostgreSQL, MariaDB.
+bench: packages ## Run the benchmarks of the storage layers: memory, SQLite, PostgreSQL, MariaDB.
 	cd memorystorage && go test -run '^$$' -bench . -benchmem ./memory
 	$(TESTBED) databases --workdir internalstorage -- go test -run '^$$' -bench . -benchmem ./store
 

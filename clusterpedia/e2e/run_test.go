@@ -26,20 +26,19 @@ func TestRun(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), runLimit)
 	defer cancel()
-	program := filepath.Join(t.TempDir(), "run")
-	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/run")
-	build.Dir, build.Env = shared.testbed(), append(build.Environ(), "GOWORK=off")
-	text, err := build.CombinedOutput()
-	require.NoError(t, err, string(text))
-
+	// Names as a user writes them: relative to the repository, where make runs.
 	var kubeconfigs []string
 	for _, m := range shared.members {
-		kubeconfigs = append(kubeconfigs, m.Kubeconfig())
+		relative, err := filepath.Rel(shared.root, m.Kubeconfig())
+		require.NoError(t, err)
+		kubeconfigs = append(kubeconfigs, relative)
 	}
-	dir := filepath.Join(t.TempDir(), "run")
-	cmd := exec.CommandContext(ctx, program, "--bin", shared.bin, "--charts", filepath.Join(shared.root, "charts", "clusterpedia"),
-		"--dir", dir, "--kubeconfigs", strings.Join(kubeconfigs, ","))
-	cmd.Dir = shared.testbed()
+	dir := filepath.Join(shared.root, ".testbed", "run")
+	cmd := exec.CommandContext(ctx, "make", "run", "KUBECONFIGS="+strings.Join(kubeconfigs, ","))
+	cmd.Dir = shared.root
+	cmd.Env = append(cmd.Environ(), "GOWORK=")
+	// Ctrl-C on a terminal reaches all of them.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	output, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	cmd.Stderr = cmd.Stdout
@@ -53,11 +52,11 @@ func TestRun(t *testing.T) {
 				_, running := process.Find(dir, name)
 				require.True(t, running, name)
 			}
-			require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+			require.NoError(t, syscall.Kill(-cmd.Process.Pid, syscall.SIGINT))
 		}
 	}
 	all := strings.Join(lines, "\n")
-	require.NoError(t, cmd.Wait(), all)
+	_ = cmd.Wait() // make says that it was interrupted
 	require.Regexp(t, `(?m)^NAMESPACE +CLUSTER +NAME +READY`, all, "the proof")
 	for _, m := range shared.members {
 		require.Regexp(t, `(?m)^default +`+m.Name+` +web +2/2`, all)

@@ -24,6 +24,7 @@ import (
 	"clusterpedia.io/clusterpedia/internal/apiserver/discovery"
 	"clusterpedia.io/clusterpedia/internal/apiserver/resources"
 	"clusterpedia.io/clusterpedia/internal/builtin"
+	"clusterpedia.io/clusterpedia/internal/process"
 	"clusterpedia.io/storage-api/storage"
 )
 
@@ -66,6 +67,9 @@ func New(o *Options, st storage.Storage, params []string) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build the server: %w", err)
 	}
+	const metrics = "/metrics"
+	generic.Handler.NonGoRestfulMux.Unregister(metrics)
+	generic.Handler.NonGoRestfulMux.Handle(metrics, process.MetricsHandler(st))
 	s := &Server{generic: generic}
 	if err := s.install(scheme, client, st, params); err != nil {
 		return nil, err

@@ -52,7 +52,7 @@ func (o *MetricsOptions) Listen(ctx context.Context, st storage.Storage) (serve 
 		return nil, fmt.Errorf("--metrics-host, --metrics-port: %w", err)
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", metricsHandler(st))
+	mux.Handle("GET /metrics", MetricsHandler(st))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, req *http.Request) {
 		if prober, ok := st.(storage.Prober); ok {
@@ -86,7 +86,8 @@ func (o *MetricsOptions) Listen(ctx context.Context, st storage.Storage) (serve 
 	}, nil
 }
 
-func metricsHandler(st storage.Storage) http.Handler {
+// MetricsHandler serves the process's and the storage layer's metrics.
+func MetricsHandler(st storage.Storage) http.Handler {
 	own := legacyregistry.Handler()
 	writer, ok := st.(storage.MetricsWriter)
 	if !ok {

@@ -31,7 +31,11 @@ func RunBound(ctx context.Context, o *process.StorageOptions, plugins *storagepl
 	if err != nil {
 		return err
 	}
-	manager, err := NewManager(host, st, gate, synchro.Options{Workers: 1, Logger: klog.Background()})
+	counters, err := registerCounters()
+	if err != nil {
+		return err
+	}
+	manager, err := NewManager(host, st, gate, synchro.Options{Workers: 1, Metrics: counters, Logger: klog.Background()})
 	if err != nil {
 		return err
 	}

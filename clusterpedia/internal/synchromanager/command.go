@@ -70,6 +70,10 @@ func (o *Options) run(ctx context.Context, plugins *storageplugin.Registry) erro
 	if err != nil {
 		return fmt.Errorf("connect to the host cluster: %w", err)
 	}
+	counters, err := registerCounters()
+	if err != nil {
+		return err
+	}
 	serveMetrics, err := o.Metrics.Listen(ctx, st)
 	if err != nil {
 		return err
@@ -85,7 +89,7 @@ func (o *Options) run(ctx context.Context, plugins *storageplugin.Registry) erro
 		defer done()
 		return o.LeaderElection.Run(ctx, client, func(ctx context.Context, epoch process.Epoch) error {
 			manager, err := NewManager(host, st, o.Gates, synchro.Options{
-				Epoch: epoch, ShardingName: o.ShardingName, Workers: o.Workers, PageSize: o.PageSize, Logger: klog.Background(),
+				Epoch: epoch, ShardingName: o.ShardingName, Workers: o.Workers, PageSize: o.PageSize, Metrics: counters, Logger: klog.Background(),
 			})
 			if err != nil {
 				return err

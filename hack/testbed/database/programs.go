@@ -29,7 +29,7 @@ func programs(debianPackage string, dirs []string, names ...string) (string, err
 			return dir, nil
 		}
 	}
-	return "", fmt.Errorf("found no %s in %s: install it (Debian package %s; hack/testbed/install-databases.sh does)",
+	return "", fmt.Errorf("found no %s in %s: install it (Debian package %s; hack/testbed/install-packages.sh does)",
 		strings.Join(names, ", "), strings.Join(dirs, ", "), debianPackage)
 }
 

@@ -127,7 +127,10 @@ func (l *listing) each(fn func(*storage.Object) error) error {
 			break
 		}
 	}
-	return l.err
+	if l.err != nil {
+		return apiError(l.err, l.scope.Resource.GroupResource(), "")
+	}
+	return nil
 }
 
 // GetObjectKind implements runtime.Object.

@@ -2,7 +2,9 @@ package resources
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -64,7 +66,13 @@ func (c *Connecter) Connect(ctx context.Context, _ string, _ runtime.Object, res
 			}})
 			return
 		}
-		c.handler.Serve(w, req, cluster, path)
+		// The names in it may be escaped, as of cluster roles with a colon.
+		unescaped, err := url.PathUnescape(path)
+		if err != nil {
+			responder.Error(apierrors.NewBadRequest(fmt.Sprintf("path %q: %v", path, err)))
+			return
+		}
+		c.handler.Serve(w, req, cluster, unescaped)
 	}), nil
 }
 

@@ -322,6 +322,17 @@ func TestStorageFaults(t *testing.T) {
 		_, err = io.ReadAll(cut.Body)
 	}
 	require.Error(t, err)
+
+	// Formats that need all objects before the answer begins say what is wrong, and not
+	// what the database says.
+	for _, accept := range []string{asTable, "application/yaml", "application/vnd.kubernetes.protobuf", "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"} {
+		late := fixture()
+		late.fault, late.failAfter = secret, 2
+		resp, body := get(t, serve(t, late), "/all/api/v1/pods", accept)
+		require.Equal(t, 500, resp.StatusCode, accept)
+		require.NotContains(t, body, "pq:", accept)
+		require.Contains(t, body, "the server's log has the reason", accept)
+	}
 }
 
 func TestGzip(t *testing.T) {

@@ -39,9 +39,10 @@ func main() {
 }
 
 type run struct {
-	bin, charts, dir string
-	kubeconfigs      []string
-	once             bool
+	// bin, charts and dir are directories, testbed is that of the test bed's module.
+	bin, charts, dir, testbed string
+	kubeconfigs               []string
+	once                      bool
 
 	began    time.Time
 	binaries string
@@ -53,14 +54,17 @@ type run struct {
 
 func command(ctx context.Context) error {
 	r := &run{began: time.Now()}
-	given := ""
-	flag.StringVar(&r.bin, "bin", "../../bin", "directory of the built servers and plugins")
-	flag.StringVar(&r.charts, "charts", "../../charts/clusterpedia", "directory of the chart, for its CRDs")
-	flag.StringVar(&r.dir, "dir", "../../.testbed/run", "directory for data, certificates and logs; emptied at the start")
+	repository, given := "", ""
+	flag.StringVar(&repository, "repository", "../..", "directory of the repository: the servers are those of its bin/")
+	flag.StringVar(&r.dir, "dir", "", "directory for data, certificates and logs, emptied at the start (default: .testbed/run of the repository)")
 	flag.StringVar(&given, "kubeconfigs", "", "comma separated kubeconfigs of existing clusters to use as members, in place of two new ones")
 	flag.BoolVar(&r.once, "once", false, "stop after the proof in place of waiting for Ctrl-C")
 	flag.Parse()
-	for _, path := range []*string{&r.bin, &r.charts, &r.dir} {
+	if r.dir == "" {
+		r.dir = filepath.Join(repository, ".testbed", "run")
+	}
+	r.bin, r.charts, r.testbed = filepath.Join(repository, "bin"), filepath.Join(repository, "charts", "clusterpedia"), filepath.Join(repository, "hack", "testbed")
+	for _, path := range []*string{&r.bin, &r.charts, &r.testbed, &r.dir} {
 		absolute, err := filepath.Abs(*path)
 		if err != nil {
 			return err
@@ -68,10 +72,33 @@ func command(ctx context.Context) error {
 		*path = absolute
 	}
 	if given != "" {
-		r.kubeconfigs = strings.Split(given, ",")
+		var err error
+		if r.kubeconfigs, err = paths(given); err != nil {
+			return err
+		}
 	}
 	defer r.stop()
 	return r.run(ctx)
+}
+
+// paths splits a list of files. A shell expands ~ only where a word begins.
+func paths(list string) ([]string, error) {
+	var files []string
+	for path := range strings.SplitSeq(list, ",") {
+		if rest, ok := strings.CutPrefix(path, "~/"); ok {
+			home, err := os.UserHomeDir()
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", path, err)
+			}
+			path = filepath.Join(home, rest)
+		}
+		absolute, err := filepath.Abs(path)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, absolute)
+	}
+	return files, nil
 }
 
 // say tells what happens, and how long it has been running.
@@ -91,11 +118,8 @@ func (r *run) run(ctx context.Context) error {
 	if err := r.clear(); err != nil {
 		return err
 	}
-	root, err := os.Getwd()
-	if err != nil {
-		return err
-	}
-	if r.binaries, err = build.Programs(ctx, root, r, build.ControlPlane()...); err != nil {
+	var err error
+	if r.binaries, err = build.Programs(ctx, r.testbed, r, build.ControlPlane()...); err != nil {
 		return err
 	}
 	if err := r.startClusters(ctx); err != nil {

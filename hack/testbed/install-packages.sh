@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs the database servers that the tests run privately: PostgreSQL and MariaDB,
-# from Debian or Ubuntu. Does nothing if they are there. No system-wide server is
-# started by it.
+# Installs what the tests run, from Debian or Ubuntu: the database servers PostgreSQL,
+# MariaDB and Redis, and the C compilers for arm64 and for musl. Does nothing if they
+# are there. No system-wide server is started by it.
 set -euo pipefail
 
 needed() {
@@ -14,16 +14,21 @@ needed() {
 		! [ -x /usr/bin/mariadb-install-db ] || ! [ -x /usr/bin/mariadb ]; then
 		missing+=(mariadb-server)
 	fi
+	command -v redis-server >/dev/null || missing+=(redis-server)
+	if [ "$(uname -m)" = x86_64 ]; then
+		command -v aarch64-linux-gnu-gcc >/dev/null || missing+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
+	fi
+	command -v musl-gcc >/dev/null || missing+=(musl-tools)
 	echo "${missing[*]}"
 }
 
 missing=$(needed)
 if [ -z "$missing" ]; then
-	echo "PostgreSQL and MariaDB are installed"
+	echo "what the tests need is installed"
 	exit 0
 fi
 if ! command -v apt-get >/dev/null; then
-	echo "missing: $missing. There is no apt-get here: install the server and client programs of PostgreSQL (initdb, postgres, psql) and MariaDB (mariadbd, mariadb-install-db, mariadb) another way, or set TEST_POSTGRES_DSN and TEST_MYSQL_DSN to servers of yours" >&2
+	echo "missing: $missing. There is no apt-get here: install the server and client programs of PostgreSQL (initdb, postgres, psql) and MariaDB (mariadbd, mariadb-install-db, mariadb), redis-server, and the compilers aarch64-linux-gnu-gcc and musl-gcc another way" >&2
 	exit 1
 fi
 if [ "$(id -u)" != 0 ]; then
@@ -39,7 +44,7 @@ is_running() { service "$1" status >/dev/null 2>&1; }
 
 # The servers that run already are none of our business.
 idle=()
-for service in postgresql mariadb; do
+for service in postgresql mariadb redis-server; do
 	is_running "$service" || idle+=("$service")
 done
 
@@ -65,6 +70,7 @@ chmod 755 "$aside"
 if ln -T "$aside" "$policy" 2>/dev/null; then own_policy=yes; fi
 rm -f "$aside"
 
+missing_before=$missing
 export DEBIAN_FRONTEND=noninteractive
 apt-get update
 # shellcheck disable=SC2086 # a list
@@ -75,7 +81,7 @@ if [ -n "$missing" ]; then
 	echo "still missing after the installation: $missing" >&2
 	exit 1
 fi
-echo "PostgreSQL and MariaDB are installed; their system-wide servers were not started"
+echo "installed: $missing_before; no system-wide server was started"
 if [ -d /run/systemd/system ] && [ "${#idle[@]}" -gt 0 ]; then
 	echo "(they start with the machine, unless you run: systemctl disable ${idle[*]})"
 fi
