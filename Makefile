@@ -11,7 +11,7 @@ BUILD_FLAGS := -trimpath -pgo=off -buildvcs=false
 
 BIN     := $(CURDIR)/bin
 HOSTS   := apiserver binding-apiserver clustersynchro-manager
-TOOLS   := clusterpedia
+TOOLS   := clusterpedia copy-plugins
 PLUGINS := internalstorage memorystorage
 
 # The modules of the workspace, and those that stand outside of it, so that tests
@@ -39,10 +39,13 @@ build: $(addprefix build-,$(HOSTS) $(TOOLS)) ## Build the servers and the tool i
 
 .PHONY: $(addprefix build-,$(HOSTS) $(TOOLS))
 $(addprefix build-,$(HOSTS) $(TOOLS)): build-%:
-	go build $(BUILD_FLAGS) -ldflags '$(LDFLAGS)' -o $(BIN)/$* ./clusterpedia/cmd/$*
+	go build $(BUILD_FLAGS) -ldflags '$(LDFLAGS) $(EXTRA_LDFLAGS)' -o $(BIN)/$* ./clusterpedia/cmd/$*
 
 .PHONY: plugins
 plugins: $(addprefix plugin-,$(PLUGINS)) ## Build the storage plugins into bin/plugins/.
+
+# It runs in images without a C library.
+build-copy-plugins: export CGO_ENABLED := 0
 
 # A running server has the old file mapped, so it is replaced and never written
 # over.

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,7 +57,7 @@ func (w *workshop) run(t *testing.T, dir string, args ...string) (string, error)
 		program = w.path("bin", args[0])
 	}
 	cmd := exec.CommandContext(ctx, program, args[1:]...)
-	cmd.Dir, cmd.Env = w.path(dir), append(w.env, "PWD="+w.path(dir))
+	cmd.Dir, cmd.Env = w.path(dir), slices.Concat(w.env, []string{"PWD=" + w.path(dir)})
 	text, err := cmd.CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, text)

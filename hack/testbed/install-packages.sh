@@ -19,6 +19,7 @@ needed() {
 		command -v aarch64-linux-gnu-gcc >/dev/null || missing+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
 	fi
 	command -v musl-gcc >/dev/null || missing+=(musl-tools)
+	command -v setcap >/dev/null || [ -x /usr/sbin/setcap ] || missing+=(libcap2-bin)
 	echo "${missing[*]}"
 }
 

@@ -665,7 +665,7 @@ func TestOvertakenManager(t *testing.T) {
 				if w.revision.Load() > 0 {
 					return 0, errors.New("the lease was lost")
 				}
-				return w.epoch(context.Background())
+				return w.epoch(t.Context())
 			}
 		}, false},
 	} {

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 
 	"clusterpedia.io/clusterpedia/internal/storageplugin"
@@ -244,7 +245,7 @@ func (b *build) say(format string, args ...any) {
 // prints.
 func (b *build) goCommand(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir, cmd.Env = b.Dir, append(b.env, "PWD="+b.Dir)
+	cmd.Dir, cmd.Env = b.Dir, slices.Concat(b.env, []string{"PWD=" + b.Dir})
 	var stdout, stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {

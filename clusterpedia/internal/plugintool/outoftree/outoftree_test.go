@@ -86,13 +86,13 @@ func main() {
 			os.Exit(1)
 		}
 	}
-	fmt.Println(lib.Old(), storage.Registered()[0].Name)
+	fmt.Println(lib.Old(), "named", storage.Registered()[0].Name)
 }
 `,
 	})
 	b.host = filepath.Join(workspace, "bin", "host")
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-pgo=off", "-buildvcs=false", "-o", b.host, "./host")
-	cmd.Dir, cmd.Env = workspace, append(b.env, "GOWORK=", "CGO_ENABLED=1")
+	cmd.Dir, cmd.Env = workspace, slices.Concat(b.env, []string{"GOWORK=", "CGO_ENABLED=1"})
 	text, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(text))
 	return b
@@ -139,12 +139,12 @@ func TestBuild(t *testing.T) {
 		log, output            string
 		err                    string
 	}{
-		"nothing but the storage API": {use: `"own"`, output: "v1.1.0 own"},
-		"a lower version":             {"require " + dep + " v1.0.0\n", lib, "lib.Old()", dep + " v1.1.0: the plugin would have v1.0.0, the host has v1.1.0", "v1.1.0 v1.1.0", ""},
-		"the same version":            {"require " + dep + " v1.1.0\n", lib, "lib.Old()", "", "v1.1.0 v1.1.0", ""},
-		"a higher version":            {"require " + dep + " v1.2.0\n", lib, "lib.Old()", dep + " v1.1.0: the plugin would have v1.2.0, the host has v1.1.0", "v1.1.0 v1.1.0", ""},
+		"nothing but the storage API": {use: `"own"`, output: "v1.1.0 named own"},
+		"a lower version":             {"require " + dep + " v1.0.0\n", lib, "lib.Old()", dep + " v1.1.0: the plugin would have v1.0.0, the host has v1.1.0", "v1.1.0 named v1.1.0", ""},
+		"the same version":            {"require " + dep + " v1.1.0\n", lib, "lib.Old()", "", "v1.1.0 named v1.1.0", ""},
+		"a higher version":            {"require " + dep + " v1.2.0\n", lib, "lib.Old()", dep + " v1.1.0: the plugin would have v1.2.0, the host has v1.1.0", "v1.1.0 named v1.1.0", ""},
 		"what only a higher one has":  {"require " + dep + " v1.2.0\n", lib, "func() string { lib.New(); return `` }()", "", "", "undefined: lib.New"},
-		"a module of its own":         {"require other.example/lib v1.0.0\n", "\t\"other.example/lib\"", "lib.Name()", "", "v1.1.0 other", ""},
+		"a module of its own":         {"require other.example/lib v1.0.0\n", "\t\"other.example/lib\"", "lib.Name()", "", "v1.1.0 named other", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,0 +1,154 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// nobody is the user of the images.
+const nobody = 65532
+
+// rootfs makes the root file system of a server's image, as the Dockerfile does.
+func rootfs(t *testing.T, server string) string {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to change the root directory")
+	}
+	root := filepath.Join(t.TempDir(), "rootfs")
+	cmd := exec.CommandContext(t.Context(), filepath.Join(shared.root, "hack", "images", "rootfs.sh"), server, root)
+	cmd.Env = append(os.Environ(), "BIN="+shared.bin)
+	text, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(text))
+	// What every container has.
+	require.NoError(t, syscall.Mount("proc", filepath.Join(root, "proc"), "proc", 0, ""))
+	t.Cleanup(func() { require.NoError(t, syscall.Unmount(filepath.Join(root, "proc"), syscall.MNT_DETACH)) })
+	return root
+}
+
+// in is a command in a root file system, as the user of the images.
+func in(ctx context.Context, root string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Path, cmd.Dir, cmd.Env = args[0], "/", []string{"PATH=/usr/local/bin", "GODEBUG=netdns=go"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+// TestImages runs each server with nothing but the files of its image.
+func TestImages(t *testing.T) {
+	t.Parallel()
+	for _, server := range hosts() {
+		t.Run(server, func(t *testing.T) {
+			t.Parallel()
+			root := rootfs(t, server)
+			// Opens the plugins of the image, and says which there are.
+			config := filepath.Join(root, "kubeconfig")
+			text, err := os.ReadFile(kubeconfigOfNobody(t))
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(config, text, 0o644))
+			output, err := in(t.Context(), root, "/usr/local/bin/"+server, "--kubeconfig=/kubeconfig", "--storage-name=missing").CombinedOutput()
+			require.Error(t, err)
+			require.Contains(t, string(output), "registered are: internal (/usr/local/lib/clusterpedia/plugins/internalstorage.so), memory (/usr/local/lib/clusterpedia/plugins/memorystorage.so)")
+
+			for name, mode := range map[string]os.FileMode{"apiserver.local.config/certificates": 0o755, "var/log/clusterpedia": 0o755, "tmp": 0o777 | os.ModeSticky} {
+				info, err := os.Stat(filepath.Join(root, name))
+				require.NoError(t, err)
+				require.Equal(t, mode|os.ModeDir, info.Mode(), name)
+				if name != "tmp" {
+					require.EqualValues(t, nobody, info.Sys().(*syscall.Stat_t).Uid, name)
+				}
+			}
+		})
+	}
+}
+
+// TestImageServes runs the binding-apiserver of the image on port 443, as manifests of
+// earlier releases ask, with a certificate that it makes itself, in memory and in SQL.
+func TestImageServes(t *testing.T) {
+	root := rootfs(t, "binding-apiserver")
+	for storage, config := range map[string]string{"memory": "", "internal": "type: sqlite\ndsn: /tmp/clusterpedia.db\n"} {
+		t.Run(storage, func(t *testing.T) {
+			d := deploy(t, storage, "")
+			for name, file := range map[string]string{"kubeconfig": d.Host.Kubeconfig()} {
+				text, err := os.ReadFile(file)
+				require.NoError(t, err)
+				require.NoError(t, os.WriteFile(filepath.Join(root, name), text, 0o644))
+			}
+			require.NoError(t, os.WriteFile(filepath.Join(root, "storage.yaml"), []byte(config), 0o644))
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			cmd := in(ctx, root, "/usr/local/bin/binding-apiserver", "--kubeconfig=/kubeconfig", "--authentication-kubeconfig=/kubeconfig", "--authorization-kubeconfig=/kubeconfig",
+				"--bind-address=127.0.0.1", "--secure-port=443", "--storage-name="+storage, "--storage-config=/storage.yaml")
+			log := filepath.Join(t.TempDir(), "log")
+			file, err := os.Create(log)
+			require.NoError(t, err)
+			defer file.Close()
+			cmd.Stdout, cmd.Stderr = file, file
+			require.NoError(t, cmd.Start())
+			eventually(t, 30*time.Second, func() error {
+				text, err := os.ReadFile(log)
+				if err == nil && !strings.Contains(string(text), "Serving securely on 127.0.0.1:443") {
+					err = fmt.Errorf("it does not serve:\n%s", text)
+				}
+				return err
+			})
+			require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+			require.NoError(t, cmd.Wait())
+			require.FileExists(t, filepath.Join(root, "apiserver.local.config", "certificates", "apiserver.crt"))
+		})
+	}
+}
+
+// TestCopyPlugins runs the program of init containers where nothing else is.
+func TestCopyPlugins(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to change the root directory")
+	}
+	root := t.TempDir()
+	require.NoError(t, os.Chmod(root, 0o777))
+	shelf := filepath.Join(root, "shared")
+	output, err := exec.CommandContext(t.Context(), filepath.Join(shared.bin, "copy-plugins"), "self", shelf).CombinedOutput()
+	require.NoError(t, err, string(output))
+	require.NoError(t, os.Mkdir(filepath.Join(root, "plugins"), 0o755))
+	output, err = in(t.Context(), root, "/shared/copy-plugins", "/plugins", "/target").CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(output), "there is no plugin (*.so) in /plugins")
+	require.NoError(t, os.WriteFile(filepath.Join(root, "plugins", "a.so"), []byte("content"), 0o644))
+	output, err = in(t.Context(), root, "/shared/copy-plugins", "/plugins", "/target").CombinedOutput()
+	require.NoError(t, err, string(output))
+	text, err := os.ReadFile(filepath.Join(root, "target", "a.so"))
+	require.NoError(t, err)
+	require.Equal(t, "content", string(text))
+}
+
+// TestBuilder builds a plugin with the command line of hack/builder.sh.
+func TestBuilder(t *testing.T) {
+	t.Parallel()
+	w := newWorkshop(t)
+	builder := filepath.Join(shared.root, "hack", "builder.sh")
+	require.Contains(t, w.must(t, "", builder), "builder.sh plugins NAME.so")
+	require.Contains(t, w.must(t, "", filepath.Join(shared.root, "hack", "init-plugin.sh"), "example.com/you/tiny-storage"), "a storage layer named")
+	w.env = append(w.env, "PLUGIN_REPO="+w.path("tiny-storage"), "OUTPUT_DIR="+w.path("out"), "HOST_BINARY="+w.path("bin", "apiserver"), "PLUGIN_VERSION=v0.3.0")
+	w.must(t, "", builder, "plugins", "tiny.so")
+	require.Contains(t, w.must(t, "", "clusterpedia", "plugin", "list", "out/plugins"), "v0.3.0")
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"nonsense"}, "unknown component nonsense"},
+		{[]string{"plugins"}, "give the name of the plugin"},
+		{[]string{"plugins", "tiny"}, "must be NAME.so"},
+	} {
+		_, err := w.run(t, "", append([]string{builder}, tc.args...)...)
+		require.ErrorContains(t, err, tc.want)
+	}
+}

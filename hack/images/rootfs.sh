@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Makes the root file system of a server's image: rootfs.sh SERVER DIRECTORY. It holds
+# the server, the storage plugins "internal" and "memory", the C library that they were
+# built with, the program that copies plugins of other images, what a program needs of
+# /etc, and no shell.
+#
+# BIN names the directory of the built servers, with plugins/ in it.
+set -euo pipefail
+server=$1 root=$2 bin=${BIN:-/usr/local/bin}
+plugins=${PLUGINS:-$bin/plugins}
+uid=65532
+
+install -D -m 755 "$bin/$server" "$root/usr/local/bin/$server"
+install -D -m 755 "$bin/copy-plugins" "$root/usr/local/bin/copy-plugins"
+for plugin in "$plugins"/*.so; do
+	install -D -m 644 "$plugin" "$root/usr/local/lib/clusterpedia/plugins/${plugin##*/}"
+done
+
+# What the dynamic linker will look for, and itself.
+for file in "$bin/$server" "$plugins"/*.so; do ldd "$file"; done |
+	grep -oE '/[^ ]+\.so[^ ]*' | sort -u |
+	while read -r library; do
+		[ "${library#"$plugins"}" = "$library" ] || continue
+		install -D -m 755 "$(realpath "$library")" "$root$library"
+	done
+# glibc loads these by name, for host names of /etc/hosts and DNS.
+libc=$(ldd "$bin/$server" | grep -oE '/[^ ]+/libc\.so\.6')
+for library in libnss_files.so.2 libnss_dns.so.2 libresolv.so.2; do
+	if [ -e "${libc%/*}/$library" ]; then install -D -m 755 "$(realpath "${libc%/*}/$library")" "$root${libc%/*}/$library"; fi
+done
+
+install -d -m 755 "$root/etc" "$root/proc" "$root/dev"
+echo "nonroot:x:$uid:$uid:nonroot:/home/nonroot:/sbin/nologin" >"$root/etc/passwd"
+echo "nonroot:x:$uid:" >"$root/etc/group"
+echo "hosts: files dns" >"$root/etc/nsswitch.conf"
+if [ -e /etc/ssl/certs/ca-certificates.crt ]; then
+	install -D -m 644 /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
+fi
+
+# Where servers write: self-signed certificates and logs.
+install -d -m 1777 "$root/tmp"
+for dir in home/nonroot apiserver.local.config/certificates var/log/clusterpedia; do
+	install -d -m 755 "$root/$dir"
+	chown -R "$uid:$uid" "$root/${dir%%/*}"
+done
+chown root:root "$root/var" "$root/home" && chown "$uid:$uid" "$root/var/log/clusterpedia"
+
+# Manifests of earlier releases ask for port 443. The capability is the file's, so that
+# the user need not be root; where a pod forbids to gain privileges it has no effect.
+PATH=$PATH:/usr/sbin setcap cap_net_bind_service=+ep "$root/usr/local/bin/$server"
