@@ -55,6 +55,14 @@ $(addprefix plugin-,$(PLUGINS)): plugin-%:
 	go build $(BUILD_FLAGS) -buildmode=plugin -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/plugins/.$*.so.new ./$*/plugin
 	@mv -f $(BIN)/plugins/.$*.so.new $(BIN)/plugins/$*.so
 
+MANIFESTS_ARGS ?= --set storage.password=change-me
+
+.PHONY: manifests
+manifests: ## Render the chart into dist/manifests.yaml (MANIFESTS_ARGS: of helm template).
+	@mkdir -p dist
+	@helm=$$($(TESTBED) build helm)/helm && $$helm template clusterpedia charts/clusterpedia --namespace clusterpedia-system --include-crds $(MANIFESTS_ARGS) >dist/manifests.yaml
+	@echo dist/manifests.yaml
+
 ##@ Run
 
 .PHONY: run
@@ -129,8 +137,12 @@ generate: update-digest update-codegen ## Generate whatever is generated.
 update-digest: ## Write the digest of the storage contract, which may need another version.
 	cd storage-api && go test ./digest -run TestSource -update && go test ./digest -run TestVersion -update
 
+.PHONY: update-golden
+update-golden: ## Write the golden files of the chart.
+	$(MAKE) -C . all >/dev/null && cd clusterpedia/e2e && GOWORK=off go test -run TestChartGolden . -update
+
 .PHONY: update-codegen
-update-codegen:
+update-codegen: ## Generate code and CRDs from the API types.
 	hack/update-codegen.sh
 
 .PHONY: update-modules

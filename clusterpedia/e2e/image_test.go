@@ -90,7 +90,7 @@ func TestImageServes(t *testing.T) {
 			log := filepath.Join(t.TempDir(), "log")
 			file, err := os.Create(log)
 			require.NoError(t, err)
-			defer file.Close()
+			defer func() { require.NoError(t, file.Close()) }()
 			cmd.Stdout, cmd.Stderr = file, file
 			require.NoError(t, cmd.Start())
 			eventually(t, 30*time.Second, func() error {

@@ -661,11 +661,11 @@ func TestOvertakenManager(t *testing.T) {
 	}{
 		"still responsible": {func(*world) {}, true},
 		"lost its lease": {func(w *world) {
-			w.options.Epoch = func(context.Context) (int64, error) {
+			w.options.Epoch = func(ctx context.Context) (int64, error) {
 				if w.revision.Load() > 0 {
 					return 0, errors.New("the lease was lost")
 				}
-				return w.epoch(t.Context())
+				return w.epoch(ctx)
 			}
 		}, false},
 	} {

@@ -40,9 +40,13 @@ func programs() map[string]program {
 		"etcd":           kube("go.etcd.io/etcd/server/v3", "half a minute"),
 		"kubectl":        kube("k8s.io/kubernetes/cmd/kubectl", "a minute or two"),
 		"kube-apiserver": kube("k8s.io/kubernetes/cmd/kube-apiserver", "about 5 minutes on 2 cores"),
+		"helm":           {module: "helm", pkg: "helm.sh/helm/v4/cmd/helm", flags: []string{"-ldflags", "-s -w"}, about: "a minute or two"},
 		"mysql":          {module: "mysql", pkg: ".", flags: []string{"-tags", "gms_pure_go", "-ldflags", "-s -w"}, about: "a minute"},
 	}
 }
+
+// Helm is the program that renders the chart.
+const Helm = "helm"
 
 // ControlPlane are the programs that a cluster needs, and kubectl.
 func ControlPlane() []string { return []string{"etcd", "kubectl", "kube-apiserver"} }

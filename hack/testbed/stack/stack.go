@@ -48,6 +48,9 @@ type Stack struct {
 	Storage, StorageConfig string
 	// Env is added to the servers' environment.
 	Env []string
+	// ServerKubeconfigs are the kubeconfigs that servers use, by their names; the host's
+	// administrator's is the default.
+	ServerKubeconfigs map[string]string
 	// ManagerArgs and APIServerArgs are added to the servers' arguments.
 	ManagerArgs, APIServerArgs []string
 
@@ -132,9 +135,17 @@ func (s *Stack) apply(ctx context.Context, gvr schema.GroupVersionResource, name
 	return nil
 }
 
-// Common are the arguments that all servers with a storage layer take.
-func (s *Stack) common() []string {
-	return []string{"--kubeconfig", s.Host.Kubeconfig(), "--storage-name", s.Storage, "--storage-config", s.storageConfig()}
+// kubeconfig returns that of a server.
+func (s *Stack) kubeconfig(server string) string {
+	if path, ok := s.ServerKubeconfigs[server]; ok {
+		return path
+	}
+	return s.Host.Kubeconfig()
+}
+
+// common are the arguments that all servers with a storage layer take.
+func (s *Stack) common(server string) []string {
+	return []string{"--kubeconfig", s.kubeconfig(server), "--storage-name", s.Storage, "--storage-config", s.storageConfig()}
 }
 
 // StartManager starts the clustersynchro-manager.
@@ -143,7 +154,7 @@ func (s *Stack) StartManager(context.Context) (*process.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	args := append(s.common(), "--leader-elect-resource-namespace", Namespace, "--metrics-host", "127.0.0.1", "--metrics-port", fmt.Sprint(free[0]))
+	args := append(s.common("clustersynchro-manager"), "--leader-elect-resource-namespace", Namespace, "--metrics-host", "127.0.0.1", "--metrics-port", fmt.Sprint(free[0]))
 	return s.start("clustersynchro-manager", append(args, s.ManagerArgs...))
 }
 
@@ -174,8 +185,8 @@ func (s *Stack) startAPIServer(ctx context.Context, program string) (*process.Pr
 	if err := s.register(ctx); err != nil {
 		return nil, err
 	}
-	args := append(s.common(),
-		"--authentication-kubeconfig", s.Host.Kubeconfig(), "--authorization-kubeconfig", s.Host.Kubeconfig(),
+	args := append(s.common(program),
+		"--authentication-kubeconfig", s.kubeconfig(program), "--authorization-kubeconfig", s.kubeconfig(program),
 		"--bind-address", "127.0.0.1", "--secure-port", fmt.Sprint(s.port),
 		"--tls-cert-file", certificate, "--tls-private-key-file", key)
 	p, err := s.start(program, append(args, s.APIServerArgs...))
