@@ -41,6 +41,7 @@ func TestSQL(t *testing.T) {
 				{"pages", pages},
 				{"one cluster", oneCluster},
 				{"search", search},
+				{"collections", collections},
 				{"changes", changes},
 				{"a manager that is killed", restartManager(syscallKill)},
 				{"a manager that is stopped", restartManager(syscallStop)},
@@ -174,6 +175,47 @@ func search(t *testing.T, d *deployment, _ sqlStorage) {
 
 	_, err = d.kubectl(t.Context(), "--context", "host", "get", "--raw", stack.Root+"/api/v1/pods?limit=many")
 	require.ErrorContains(t, err, "BadRequest")
+}
+
+// collections searches several types at once.
+func collections(t *testing.T, d *deployment, _ sqlStorage) {
+	const root = "/apis/clusterpedia.io/v1beta1/collectionresources"
+	header, cells := rows(d.mustKubectl(t, "--context", "host", "get", "collectionresources"))
+	require.Equal(t, []string{"NAME", "RESOURCES"}, header)
+	require.Equal(t, []string{"any", "*"}, cells[0])
+	require.Equal(t, []string{"workloads", "apps.deployments,apps.daemonsets,apps.statefulsets"}, cells[1])
+
+	var found struct {
+		ResourceTypes []struct{ Kind string }
+		Items         []map[string]any
+		Continue      string
+	}
+	get := func(query string) {
+		found.Continue = ""
+		require.NoError(t, json.Unmarshal([]byte(d.mustKubectl(t, "--context", "host", "get", "--raw", root+"/"+query)), &found))
+	}
+	want, err := expected(t.Context(), deployments)
+	require.NoError(t, err)
+	get("workloads")
+	require.Len(t, found.Items, len(want))
+	get("any?resources=apps/deployments,/pods&namespaces=default&clusters=member-2&names=web,web-5d8f-0")
+	require.Len(t, found.Items, 2)
+	require.Len(t, found.ResourceTypes, 2)
+	seen := 0
+	for next := ""; ; {
+		get("any?groups=apps&limit=5&continue=" + next)
+		seen += len(found.Items)
+		if next = found.Continue; next == "" {
+			break
+		}
+	}
+	sets, err := expected(t.Context(), deployments.GroupVersion().WithResource("replicasets"))
+	require.NoError(t, err)
+	require.Equal(t, len(want)+len(sets), seen)
+	_, err = d.kubectl(t.Context(), "--context", "host", "get", "--raw", root+"/any")
+	require.ErrorContains(t, err, "url query - `groups` or `resources` is required")
+	header, _ = rows(d.mustKubectl(t, "--context", "host", "get", "collectionresources", "workloads"))
+	require.Equal(t, []string{"CLUSTER", "GROUP", "VERSION", "KIND", "NAMESPACE", "NAME", "AGE"}, header)
 }
 
 // configMap makes a config map for a test.

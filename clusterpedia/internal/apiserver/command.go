@@ -62,7 +62,7 @@ func Run(ctx context.Context, o *Options, plugins *storageplugin.Registry) error
 // Serve serves from an open storage layer until ctx ends. params are the URL
 // parameters that the storage layer reads itself.
 func Serve(ctx context.Context, o *Options, st storage.Storage, params []string) error {
-	server, err := New(o, st, params)
+	server, err := New(ctx, o, st, params)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -24,6 +25,7 @@ import (
 	openapi "k8s.io/kube-openapi/pkg/common"
 
 	openapidefinitions "clusterpedia.io/api/generated/openapi"
+	"clusterpedia.io/clusterpedia/internal/apiserver/collections"
 	"clusterpedia.io/clusterpedia/internal/process"
 
 	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
@@ -65,6 +67,8 @@ func NewOptions() *Options {
 		Logs:           logs.NewOptions(),
 	}
 	o.Features.EnablePriorityAndFairness = false
+	// As the kube-apiserver: one client must not take all of the server.
+	o.MaxRequestsInFlight, o.MaxMutatingRequestsInFlight = 400, 200
 	return o
 }
 
@@ -131,6 +135,9 @@ func (o *Options) genericConfig(scheme *runtime.Scheme) (*genericapiserver.Recom
 	config.OpenAPIV3Config.Info.Title = "Clusterpedia"
 	config.MaxRequestsInFlight = o.MaxRequestsInFlight
 	config.MaxMutatingRequestsInFlight = o.MaxMutatingRequestsInFlight
+	config.BuildHandlerChainFunc = func(handler http.Handler, c *genericapiserver.Config) http.Handler {
+		return genericapiserver.DefaultBuildHandlerChain(collections.WithRequest(handler), c)
+	}
 	config.LongRunningFunc = longRunning(sets.New("watch"))
 
 	if err := o.CoreAPI.ApplyTo(config); err != nil {

@@ -21,6 +21,7 @@ import (
 	"clusterpedia.io/api/client/clientset/versioned"
 	"clusterpedia.io/api/client/informers/externalversions"
 	"clusterpedia.io/api/clusterpedia/v1beta1"
+	"clusterpedia.io/clusterpedia/internal/apiserver/collections"
 	"clusterpedia.io/clusterpedia/internal/apiserver/discovery"
 	"clusterpedia.io/clusterpedia/internal/apiserver/resources"
 	"clusterpedia.io/clusterpedia/internal/builtin"
@@ -51,7 +52,7 @@ type Server struct {
 
 // New builds a server on a storage layer. params are the URL parameters that the
 // storage layer reads itself.
-func New(o *Options, st storage.Storage, params []string) (*Server, error) {
+func New(ctx context.Context, o *Options, st storage.Storage, params []string) (*Server, error) {
 	scheme, err := newScheme()
 	if err != nil {
 		return nil, err
@@ -71,14 +72,14 @@ func New(o *Options, st storage.Storage, params []string) (*Server, error) {
 	generic.Handler.NonGoRestfulMux.Unregister(metrics)
 	generic.Handler.NonGoRestfulMux.Handle(metrics, process.MetricsHandler(st))
 	s := &Server{generic: generic}
-	if err := s.install(scheme, client, st, params); err != nil {
+	if err := s.install(ctx, scheme, client, st, params); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
 // install hangs the aggregated API into the generic server.
-func (s *Server) install(scheme *runtime.Scheme, client *clientrest.Config, st storage.Storage, params []string) error {
+func (s *Server) install(ctx context.Context, scheme *runtime.Scheme, client *clientrest.Config, st storage.Storage, params []string) error {
 	clients, err := versioned.NewForConfig(client)
 	if err != nil {
 		return fmt.Errorf("connect to the host cluster: %w", err)
@@ -97,8 +98,13 @@ func (s *Server) install(scheme *runtime.Scheme, client *clientrest.Config, st s
 		Storage: st, Params: params, Scheme: kinds, Catalog: s.catalog, Clusters: clusters.Lister(),
 	})
 	group := genericapiserver.NewDefaultAPIGroupInfo(v1beta1.GroupName, scheme, runtime.NewParameterCodec(scheme), serializer.NewCodecFactory(scheme))
+	collected, err := collections.New(ctx, st, params)
+	if err != nil {
+		return err
+	}
 	group.VersionedResourcesStorageMap[v1beta1.GroupVersion.Version] = map[string]rest.Storage{
-		"resources": resources.NewConnecter(handler),
+		"resources":          resources.NewConnecter(handler),
+		collections.Resource: collected,
 	}
 	if err := s.generic.InstallAPIGroup(&group); err != nil {
 		return fmt.Errorf("install %s: %w", v1beta1.GroupName, err)

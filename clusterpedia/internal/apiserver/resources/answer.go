@@ -128,7 +128,7 @@ func (l *listing) each(fn func(*storage.Object) error) error {
 		}
 	}
 	if l.err != nil {
-		return apiError(l.err, l.scope.Resource.GroupResource(), "")
+		return APIError(l.err, l.scope.Resource.GroupResource(), "")
 	}
 	return nil
 }

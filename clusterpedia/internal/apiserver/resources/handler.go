@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -21,7 +20,6 @@ import (
 	"k8s.io/component-base/version"
 
 	"clusterpedia.io/api/client/listers/cluster/v1alpha2"
-	clusterv1alpha2 "clusterpedia.io/api/cluster/v1alpha2"
 	"clusterpedia.io/clusterpedia/internal/apiserver/discovery"
 	"clusterpedia.io/clusterpedia/internal/apiserver/listoptions"
 	"clusterpedia.io/clusterpedia/internal/apiserver/table"
@@ -89,12 +87,10 @@ func (h *Handler) Serve(w http.ResponseWriter, req *http.Request, cluster, path 
 		return
 	}
 	if cluster != "" {
-		pediaCluster, err := h.Clusters.Get(cluster)
-		if err != nil {
+		if _, err := h.Clusters.Get(cluster); err != nil {
 			h.fail(w, req, apierrors.NewBadRequest("the server could not find the requested cluster"))
 			return
 		}
-		warnUnhealthy(req, pediaCluster)
 	}
 	gvr := schema.GroupVersionResource{Group: info.APIGroup, Version: info.APIVersion, Resource: info.Resource}
 	view, known := h.Catalog.View(cluster)
@@ -148,6 +144,7 @@ func (h *Handler) serveResource(w http.ResponseWriter, req *http.Request, s *sco
 			h.fail(w, req, apierrors.NewBadRequest("please specify the cluster name when using the resource name to get a specific resource."))
 			return
 		}
+		h.warn(req.Context(), s, []string{cluster})
 		handlers.GetResource(r, &s.RequestScope)(w, req)
 	case "list":
 		options, err := listoptions.Parse(listoptions.Input{
@@ -164,6 +161,7 @@ func (h *Handler) serveResource(w http.ResponseWriter, req *http.Request, s *sco
 		for _, text := range options.Warnings {
 			warning.AddWarning(req.Context(), "", text)
 		}
+		h.warn(req.Context(), s, options.Query.Clusters)
 		r.options = options
 		handlers.ListResource(r, nil, &s.RequestScope, false, 0)(w, forStockHandler(req))
 	case "watch":
@@ -200,15 +198,4 @@ func (h *Handler) scope(r discovery.Resource) (*scope, error) {
 // fail answers with a Status.
 func (h *Handler) fail(w http.ResponseWriter, req *http.Request, err error) {
 	responsewriters.ErrorNegotiated(err, h.codecs, schema.GroupVersion{Version: "v1"}, w, req)
-}
-
-// warnUnhealthy tells the client that what it gets may be old.
-func warnUnhealthy(req *http.Request, cluster *clusterv1alpha2.PediaCluster) {
-	healthy := meta.FindStatusCondition(cluster.Status.Conditions, clusterv1alpha2.ClusterHealthyCondition)
-	switch {
-	case healthy == nil:
-		warning.AddWarning(req.Context(), "", fmt.Sprintf("%s is not ready and the resources obtained may be inaccurate.", cluster.Name))
-	case healthy.Status != "True":
-		warning.AddWarning(req.Context(), "", fmt.Sprintf("%s is not ready and the resources obtained may be inaccurate, reason: %s", cluster.Name, healthy.Reason))
-	}
 }

@@ -98,6 +98,9 @@ func widget(cluster, name string) storage.Object {
 	}
 }
 
+// since is when the clusters' states began.
+var since = metav1.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
 func serve(t *testing.T, st storage.Storage) *httptest.Server {
 	t.Helper()
 	one := func(name, kind string) clusterv1alpha2.ClusterResourceStatus {
@@ -115,7 +118,11 @@ func serve(t *testing.T, st storage.Storage) *httptest.Server {
 			},
 		}}
 		if healthy != "" {
-			c.Status.Conditions = []metav1.Condition{{Type: clusterv1alpha2.ClusterHealthyCondition, Status: healthy, Reason: "NotReachable"}}
+			c.Status.Conditions = []metav1.Condition{{Type: clusterv1alpha2.ClusterHealthyCondition, Status: healthy, Reason: "NotReachable", LastTransitionTime: since}}
+		}
+		if name == "one" {
+			c.Status.SyncResources[2].Resources[0].SyncConditions[0].InitialListPhase = true
+			c.Status.SyncResources[2].Resources[0].SyncConditions[0].LastTransitionTime = since
 		}
 		require.NoError(t, indexer.Add(c))
 		catalog.Handler().OnAdd(c, true)
@@ -288,13 +295,23 @@ func TestPages(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	t.Parallel()
 	server := serve(t, fixture())
-	for cluster, want := range map[string]string{
-		"one":   "",
-		"two":   `299 - "two is not ready and the resources obtained may be inaccurate, reason: NotReachable"`,
-		"three": `299 - "three is not ready and the resources obtained may be inaccurate."`,
+	const (
+		first = `299 - "one is still read for the first time and the resources obtained may be incomplete, since 2026-01-02T03:04:05Z"`
+		two   = `299 - "two is not ready and the resources obtained may be inaccurate, reason: NotReachable, since 2026-01-02T03:04:05Z"`
+		three = `299 - "three is not ready and the resources obtained may be inaccurate."`
+	)
+	for path, want := range map[string][]string{
+		"/one/api/v1/pods":                           nil,
+		"/one/apis/example.io/v1/widgets":            {first},
+		"/two/api/v1/pods":                           {two},
+		"/two/api/v1/namespaces/default/pods/a":      {two},
+		"/three/api/v1/pods":                         {three},
+		"/all/api/v1/pods":                           {three, two},
+		"/all/api/v1/pods?clusters=one,two":          {two},
+		"/all/apis/example.io/v1/widgets?names=none": {first, three, two},
 	} {
-		resp, _ := get(t, server, "/"+cluster+"/api/v1/pods", asJSON)
-		require.Equal(t, want, resp.Header.Get("Warning"))
+		resp, _ := get(t, server, path, asJSON)
+		require.Equal(t, want, resp.Header.Values("Warning"), path)
 	}
 }
 

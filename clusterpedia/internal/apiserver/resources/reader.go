@@ -77,7 +77,7 @@ func (r *reader) Get(ctx context.Context, name string, _ *metav1.GetOptions) (ru
 	key := storage.Key{Cluster: r.cluster, Resource: r.scope.resource.Stored, Namespace: request.NamespaceValue(ctx), Name: name}
 	o, err := r.storage.Get(ctx, key)
 	if err != nil {
-		return nil, apiError(err, r.scope.Resource.GroupResource(), name)
+		return nil, APIError(err, r.scope.Resource.GroupResource(), name)
 	}
 	doc := &document{scope: r.scope, json: o.JSON}
 	if r.transform == "" && !audited(ctx) {
@@ -85,7 +85,7 @@ func (r *reader) Get(ctx context.Context, name string, _ *metav1.GetOptions) (ru
 	}
 	obj, err := r.scope.decode(o.JSON)
 	if err != nil {
-		return nil, apiError(fmt.Errorf("%s: %w", o.Key, err), r.scope.Resource.GroupResource(), name)
+		return nil, APIError(fmt.Errorf("%s: %w", o.Key, err), r.scope.Resource.GroupResource(), name)
 	}
 	return obj, nil
 }
@@ -98,7 +98,7 @@ func (r *reader) List(ctx context.Context, _ *metainternalversion.ListOptions) (
 		q.Projection = query.Metadata
 	}
 	fail := func(err error) (runtime.Object, error) {
-		return nil, apiError(err, r.scope.Resource.GroupResource(), "")
+		return nil, APIError(err, r.scope.Resource.GroupResource(), "")
 	}
 	list, err := openListing(ctx, r.storage, r.scope, &q, r.options.ListMeta)
 	if err != nil {
@@ -131,9 +131,9 @@ func audited(ctx context.Context) bool {
 	return a != nil && a.Enabled() && a.GetEventLevel() == auditinternal.LevelRequestResponse
 }
 
-// apiError turns an error of the storage layer into what clients may see: what is
+// APIError turns an error of the storage layer into what clients may see: what is
 // wrong with their request, and never the text of a database.
-func apiError(err error, resource schema.GroupResource, name string) error {
+func APIError(err error, resource schema.GroupResource, name string) error {
 	var invalid *query.InvalidQueryError
 	var status apierrors.APIStatus
 	switch {

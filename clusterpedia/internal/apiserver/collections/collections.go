@@ -1,0 +1,164 @@
+// Package collections serves collection resources: named sets of types that are
+// searched as one. It stands beside package resources on the data's path, and hands
+// out documents in the version in which they are stored.
+package collections
+
+import (
+	"context"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/warning"
+
+	"clusterpedia.io/api/clusterpedia/v1beta1"
+	"clusterpedia.io/clusterpedia/internal/apiserver/listoptions"
+	"clusterpedia.io/clusterpedia/internal/apiserver/resources"
+	"clusterpedia.io/storage-api/query"
+	"clusterpedia.io/storage-api/storage"
+)
+
+// Resource is the plural name.
+const Resource = "collectionresources"
+
+// Storage serves the collections that a storage layer defines.
+type Storage struct {
+	storage storage.Storage
+	params  []string
+	all     []storage.Collection
+}
+
+var (
+	_ rest.Getter               = &Storage{}
+	_ rest.Lister               = &Storage{}
+	_ rest.Scoper               = &Storage{}
+	_ rest.TableConvertor       = &Storage{}
+	_ rest.SingularNameProvider = &Storage{}
+)
+
+// New asks a storage layer for its collections; one that defines none has none.
+// params are the URL parameters that the storage layer reads itself.
+func New(ctx context.Context, st storage.Storage, params []string) (*Storage, error) {
+	s := &Storage{storage: st, params: params}
+	if layer, ok := st.(storage.Collections); ok {
+		all, err := layer.Collections(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("ask the storage layer for its collections: %w", err)
+		}
+		s.all = all
+	}
+	return s, nil
+}
+
+// New implements rest.Storage.
+func (*Storage) New() runtime.Object { return &v1beta1.CollectionResource{} }
+
+// NewList implements rest.Lister.
+func (*Storage) NewList() runtime.Object { return &v1beta1.CollectionResourceList{} }
+
+// Destroy implements rest.Storage.
+func (*Storage) Destroy() {}
+
+// NamespaceScoped implements rest.Scoper.
+func (*Storage) NamespaceScoped() bool { return false }
+
+// GetSingularName implements rest.SingularNameProvider.
+func (*Storage) GetSingularName() string { return Resource }
+
+// List implements rest.Lister: it lists the collections, without objects.
+func (s *Storage) List(context.Context, *metainternalversion.ListOptions) (runtime.Object, error) {
+	list := &v1beta1.CollectionResourceList{}
+	for _, c := range s.all {
+		item := v1beta1.CollectionResource{ResourceTypes: []v1beta1.CollectionResourceType{}}
+		item.Name = c.Name
+		for _, t := range c.Types {
+			item.ResourceTypes = append(item.ResourceTypes, v1beta1.CollectionResourceType{Group: t.Group, Version: t.Version, Resource: t.Resource})
+		}
+		list.Items = append(list.Items, item)
+	}
+	return list, nil
+}
+
+// Get implements rest.Getter: it searches a collection.
+func (s *Storage) Get(ctx context.Context, name string, _ *metav1.GetOptions) (runtime.Object, error) {
+	i := slices.IndexFunc(s.all, func(c storage.Collection) bool { return c.Name == name })
+	if i < 0 {
+		return nil, apierrors.NewNotFound(groupResource(), name)
+	}
+	request := requestFrom(ctx)
+	types := s.all[i].Types
+	if len(types) == 0 {
+		var err error
+		if types, err = listoptions.CollectionTypes(request.values); err != nil {
+			return nil, err
+		}
+	}
+	options, err := listoptions.Parse(listoptions.Input{Values: request.values, Types: types, Params: s.params})
+	if err != nil {
+		return nil, err
+	}
+	for _, text := range options.Warnings {
+		warning.AddWarning(ctx, "", text)
+	}
+	if request.table {
+		options.Query.Projection = query.Metadata
+	}
+	found := &v1beta1.CollectionResource{}
+	found.Name = name
+	seen := map[v1beta1.CollectionResourceType]bool{}
+	page, err := s.storage.List(ctx, options.Query, func(o *storage.Object) error {
+		t := v1beta1.CollectionResourceType{Group: o.Group, Version: o.Version, Kind: o.Kind, Resource: o.Resource.Resource}
+		if !seen[t] {
+			seen[t] = true
+			found.ResourceTypes = append(found.ResourceTypes, t)
+		}
+		found.Items = append(found.Items, runtime.RawExtension{Raw: slices.Clone(o.JSON)})
+		return nil
+	})
+	if err != nil {
+		return nil, resources.APIError(err, groupResource(), name)
+	}
+	list := options.ListMeta(page, int64(len(found.Items)))
+	found.Continue, found.RemainingItemCount = list.Continue, list.RemainingItemCount
+	return found, nil
+}
+
+func groupResource() schema.GroupResource { return v1beta1.Resource(Resource) }
+
+// request is what Get needs of a request beyond what the stock handler gives it.
+type request struct {
+	values url.Values
+	// table says that the client prefers a Table.
+	table bool
+}
+
+type requestKey struct{}
+
+func requestFrom(ctx context.Context) request {
+	r, _ := ctx.Value(requestKey{}).(request)
+	return r
+}
+
+// WithRequest is a filter that keeps for Get what a client asks for.
+func WithRequest(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		kept := request{values: req.URL.Query(), table: prefersTable(req.Header.Get("Accept"))}
+		next.ServeHTTP(w, req.WithContext(context.WithValue(req.Context(), requestKey{}, kept)))
+	})
+}
+
+// prefersTable reports whether the first media type that a client accepts is a Table.
+func prefersTable(accept string) bool {
+	first, _, _ := strings.Cut(accept, ",")
+	_, params, err := mime.ParseMediaType(first)
+	return err == nil && params["as"] == "Table"
+}

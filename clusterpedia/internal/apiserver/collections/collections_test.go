@@ -1,0 +1,165 @@
+package collections
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"clusterpedia.io/api/clusterpedia/v1beta1"
+	"clusterpedia.io/storage-api/query"
+	"clusterpedia.io/storage-api/storage"
+)
+
+// shelf is a storage layer that lists what it has, if it matches.
+type shelf struct {
+	storage.Storage
+	objects []storage.Object
+}
+
+func (s *shelf) Collections(context.Context) ([]storage.Collection, error) {
+	return []storage.Collection{
+		{Name: "any"}, {Name: "workloads", Types: []query.Type{{Group: "apps", Version: "v1", Resource: "deployments"}}}, {Name: "core", Types: []query.Type{{}}},
+	}, nil
+}
+
+func (s *shelf) List(_ context.Context, q *query.Query, yield func(*storage.Object) error) (storage.Page, error) {
+	var page storage.Page
+	given := int64(0)
+	for i := range s.objects {
+		if !query.Match(q, &s.objects[i], nil) {
+			continue
+		}
+		if q.Limit > 0 && given == q.Limit {
+			page.Continue = q.ContinueAfter(&s.objects[i-1])
+			break
+		}
+		given++
+		if err := yield(&s.objects[i]); err != nil {
+			return page, err
+		}
+	}
+	return page, nil
+}
+
+func thing(cluster, group, version, resource, kind, name string) storage.Object {
+	key := storage.Key{Cluster: cluster, Resource: storage.Resource{Group: group, Version: version, Resource: resource}, Namespace: "default", Name: name}
+	apiVersion := version
+	if group != "" {
+		apiVersion = group + "/" + version
+	}
+	doc, err := json.Marshal(map[string]any{"apiVersion": apiVersion, "kind": kind, "metadata": map[string]any{
+		"name": name, "namespace": "default", "annotations": map[string]string{v1beta1.ShadowAnnotationClusterName: cluster},
+	}})
+	if err != nil {
+		panic(err)
+	}
+	return storage.Object{Key: key, Kind: kind, JSON: doc}
+}
+
+func fixture(t *testing.T) *Storage {
+	t.Helper()
+	s, err := New(t.Context(), &shelf{objects: []storage.Object{
+		thing("one", "", "v1", "pods", "Pod", "p"), thing("two", "", "v1", "pods", "Pod", "p"),
+		thing("one", "apps", "v1", "deployments", "Deployment", "d"), thing("one", "example.io", "v2", "widgets", "Widget", "w"),
+	}}, nil)
+	require.NoError(t, err)
+	return s
+}
+
+// get gets a collection as a client does by a query of its URL.
+func get(t *testing.T, s *Storage, name, rawQuery string) (*v1beta1.CollectionResource, error) {
+	t.Helper()
+	var found *v1beta1.CollectionResource
+	var err error
+	WithRequest(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		obj, getErr := s.Get(req.Context(), name, nil)
+		found, _ = obj.(*v1beta1.CollectionResource)
+		err = getErr
+	})).ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?"+rawQuery, nil))
+	return found, err
+}
+
+func TestGet(t *testing.T) {
+	t.Parallel()
+	s := fixture(t)
+	for _, tc := range []struct {
+		name, query string
+		types       []string
+		items       int
+	}{
+		{"workloads", "", []string{"apps/v1 Deployment"}, 1},
+		{"core", "", []string{"/v1 Pod"}, 2},
+		{"core", "clusters=two", []string{"/v1 Pod"}, 1},
+		{"any", "groups=apps,example.io", []string{"apps/v1 Deployment", "example.io/v2 Widget"}, 2},
+		{"any", "resources=/pods", []string{"/v1 Pod"}, 2},
+		{"any", "groups=*", []string{"/v1 Pod", "apps/v1 Deployment", "example.io/v2 Widget"}, 4},
+		{"any", "groups=nobody.io", nil, 0},
+	} {
+		found, err := get(t, s, tc.name, tc.query)
+		require.NoError(t, err, tc.query)
+		require.Equal(t, tc.name, found.Name)
+		require.Len(t, found.Items, tc.items, tc.query)
+		var types []string
+		for _, r := range found.ResourceTypes {
+			types = append(types, r.Group+"/"+r.Version+" "+r.Kind)
+		}
+		require.Equal(t, tc.types, types, tc.query)
+	}
+
+	page, err := get(t, s, "any", "groups=*&limit=3")
+	require.NoError(t, err)
+	require.Len(t, page.Items, 3)
+	require.NotEmpty(t, page.Continue)
+}
+
+func TestGetRefuses(t *testing.T) {
+	t.Parallel()
+	s := fixture(t)
+	for _, tc := range []struct{ name, query, want string }{
+		{"none", "", `collectionresources.clusterpedia.io "none" not found`},
+		{"any", "", "url query - `groups` or `resources` is required"},
+		{"any", "groups=a/b/c", "groups query: unexpected GroupVersion string: a/b/c, expect <group> or <group>/<version>"},
+		{"any", "resources=pods", "resources query: unexpected GroupVersionResource string: pods"},
+		{"workloads", "limit=many", "many"},
+	} {
+		_, err := get(t, s, tc.name, tc.query)
+		require.ErrorContains(t, err, tc.want)
+	}
+}
+
+func TestTables(t *testing.T) {
+	t.Parallel()
+	s := fixture(t)
+	list, err := s.List(t.Context(), nil)
+	require.NoError(t, err)
+	table, err := s.ConvertToTable(t.Context(), list, nil)
+	require.NoError(t, err)
+	var rows [][]any
+	for _, row := range table.Rows {
+		rows = append(rows, row.Cells)
+	}
+	require.Equal(t, [][]any{{"any", "*"}, {"workloads", "apps.deployments"}, {"core", ".*"}}, rows)
+
+	found, err := get(t, s, "any", "groups=example.io")
+	require.NoError(t, err)
+	table, err = s.ConvertToTable(t.Context(), found, &metav1.TableOptions{})
+	require.NoError(t, err)
+	require.Len(t, table.ColumnDefinitions, 7)
+	require.Equal(t, []any{"one", "example.io", "v2", "Widget", "default", "w", "<unknown>"}, table.Rows[0].Cells)
+	require.True(t, prefersTable("application/json;as=Table;v=v1;g=meta.k8s.io,application/json"))
+	require.False(t, prefersTable("application/json,application/json;as=Table;v=v1;g=meta.k8s.io"))
+}
+
+// TestWithoutCollections serves a storage layer that defines none.
+func TestWithoutCollections(t *testing.T) {
+	t.Parallel()
+	s, err := New(t.Context(), struct{ storage.Storage }{}, nil)
+	require.NoError(t, err)
+	_, err = get(t, s, "any", "groups=apps")
+	require.ErrorContains(t, err, "not found")
+}

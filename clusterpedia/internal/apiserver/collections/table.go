@@ -1,0 +1,83 @@
+package collections
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/duration"
+
+	"clusterpedia.io/api/clusterpedia/v1beta1"
+)
+
+// ConvertToTable implements rest.TableConvertor.
+func (*Storage) ConvertToTable(_ context.Context, obj runtime.Object, options runtime.Object) (*metav1.Table, error) {
+	table := &metav1.Table{}
+	o, ok := options.(*metav1.TableOptions)
+	headers := !ok || o == nil || !o.NoHeaders
+	text := func(name, format string) metav1.TableColumnDefinition {
+		return metav1.TableColumnDefinition{Name: name, Type: "string", Format: format}
+	}
+	switch c := obj.(type) {
+	case *v1beta1.CollectionResource:
+		if headers {
+			table.ColumnDefinitions = []metav1.TableColumnDefinition{
+				text("Cluster", ""), text("Group", ""), text("Version", ""), text("Kind", ""), text("Namespace", ""), text("Name", "name"), text("Age", ""),
+			}
+		}
+		for _, item := range c.Items {
+			row, err := itemRow(item.Raw)
+			if err != nil {
+				return nil, err
+			}
+			table.Rows = append(table.Rows, row)
+		}
+	case *v1beta1.CollectionResourceList:
+		if headers {
+			table.ColumnDefinitions = []metav1.TableColumnDefinition{text("Name", "name"), text("Resources", "")}
+		}
+		for i := range c.Items {
+			table.Rows = append(table.Rows, metav1.TableRow{
+				Cells: []any{c.Items[i].Name, typesText(c.Items[i].ResourceTypes)}, Object: runtime.RawExtension{Object: &c.Items[i]},
+			})
+		}
+	default:
+		return nil, fmt.Errorf("a %T is no collection resource", obj)
+	}
+	return table, nil
+}
+
+func itemRow(document []byte) (metav1.TableRow, error) {
+	item := &metav1.PartialObjectMetadata{}
+	if err := json.Unmarshal(document, item); err != nil {
+		return metav1.TableRow{}, fmt.Errorf("read the metadata of an object: %w", err)
+	}
+	gvk, age := item.GroupVersionKind(), "<unknown>"
+	if !item.CreationTimestamp.IsZero() {
+		age = duration.HumanDuration(time.Since(item.CreationTimestamp.Time))
+	}
+	return metav1.TableRow{
+		Cells:  []any{item.Annotations[v1beta1.ShadowAnnotationClusterName], gvk.Group, gvk.Version, gvk.Kind, item.Namespace, item.Name, age},
+		Object: runtime.RawExtension{Object: item},
+	}, nil
+}
+
+// typesText lists types as users know it: group.resource, or * for any.
+func typesText(types []v1beta1.CollectionResourceType) string {
+	if len(types) == 0 {
+		return "*"
+	}
+	texts := make([]string, len(types))
+	for i, t := range types {
+		resource := t.Resource
+		if resource == "" {
+			resource = "*"
+		}
+		texts[i] = t.Group + "." + resource
+	}
+	return strings.Join(texts, ",")
+}
