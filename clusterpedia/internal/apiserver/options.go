@@ -44,11 +44,20 @@ type Options struct {
 	Metrics        *metrics.Options
 	Logs           *logs.Options
 
+	// SearchAuthorization is one of the constants of that name.
+	SearchAuthorization string
 	// MaxRequestsInFlight and MaxMutatingRequestsInFlight bound the requests that
 	// are served at once. Zero: no bound.
 	MaxRequestsInFlight         int
 	MaxMutatingRequestsInFlight int
 }
+
+// How searches are authorized: by the path alone, as earlier releases do, or also by
+// the resource, namespace and cluster of what is searched.
+const (
+	SearchAuthorizationCompatible  = "Compatible"
+	SearchAuthorizationPerResource = "PerResource"
+)
 
 // NewOptions returns the defaults.
 func NewOptions() *Options {
@@ -66,6 +75,7 @@ func NewOptions() *Options {
 		Metrics:        metrics.NewOptions(),
 		Logs:           logs.NewOptions(),
 	}
+	o.SearchAuthorization = SearchAuthorizationCompatible
 	o.Features.EnablePriorityAndFairness = false
 	// As the kube-apiserver: one client must not take all of the server.
 	o.MaxRequestsInFlight, o.MaxMutatingRequestsInFlight = 400, 200
@@ -85,6 +95,9 @@ func AddGates(gate featuregate.MutableVersionedFeatureGate) error {
 func (o *Options) Flags() cliflag.NamedFlagSets {
 	var sets cliflag.NamedFlagSets
 	o.Storage.AddFlags(sets.FlagSet("storage"))
+	sets.FlagSet("authorization").StringVar(&o.SearchAuthorization, "search-authorization", o.SearchAuthorization,
+		"How searches are authorized. Compatible: whoever may get a path below resources sees all that it leads to. "+
+			"PerResource: beyond that, only what the caller may get or list of the resource PLURAL[.GROUP] of the API group search.clusterpedia.io, in the objects' namespace, with the cluster as the name.")
 	generic := sets.FlagSet("generic")
 	generic.IntVar(&o.MaxRequestsInFlight, "max-requests-inflight", o.MaxRequestsInFlight, "The greatest number of non-mutating requests to serve at once. Zero for no limit.")
 	generic.IntVar(&o.MaxMutatingRequestsInFlight, "max-mutating-requests-inflight", o.MaxMutatingRequestsInFlight, "The greatest number of mutating requests to serve at once. Zero for no limit.")
@@ -104,6 +117,9 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 // Validate checks the options and returns all that is wrong.
 func (o *Options) Validate() error {
 	var errs []error
+	if o.SearchAuthorization != SearchAuthorizationCompatible && o.SearchAuthorization != SearchAuthorizationPerResource {
+		errs = append(errs, fmt.Errorf("--search-authorization must be %s or %s, not %q", SearchAuthorizationCompatible, SearchAuthorizationPerResource, o.SearchAuthorization))
+	}
 	for flag, value := range map[string]int{
 		"--max-requests-inflight": o.MaxRequestsInFlight, "--max-mutating-requests-inflight": o.MaxMutatingRequestsInFlight,
 	} {

@@ -24,6 +24,7 @@ import (
 	"clusterpedia.io/clusterpedia/internal/apiserver/collections"
 	"clusterpedia.io/clusterpedia/internal/apiserver/discovery"
 	"clusterpedia.io/clusterpedia/internal/apiserver/resources"
+	"clusterpedia.io/clusterpedia/internal/apiserver/visibility"
 	"clusterpedia.io/clusterpedia/internal/builtin"
 	"clusterpedia.io/clusterpedia/internal/process"
 	"clusterpedia.io/storage-api/storage"
@@ -72,14 +73,14 @@ func New(ctx context.Context, o *Options, st storage.Storage, params []string) (
 	generic.Handler.NonGoRestfulMux.Unregister(metrics)
 	generic.Handler.NonGoRestfulMux.Handle(metrics, process.MetricsHandler(st))
 	s := &Server{generic: generic}
-	if err := s.install(ctx, scheme, client, st, params); err != nil {
+	if err := s.install(ctx, scheme, client, st, params, o.SearchAuthorization == SearchAuthorizationPerResource); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
 // install hangs the aggregated API into the generic server.
-func (s *Server) install(ctx context.Context, scheme *runtime.Scheme, client *clientrest.Config, st storage.Storage, params []string) error {
+func (s *Server) install(ctx context.Context, scheme *runtime.Scheme, client *clientrest.Config, st storage.Storage, params []string, perResource bool) error {
 	clients, err := versioned.NewForConfig(client)
 	if err != nil {
 		return fmt.Errorf("connect to the host cluster: %w", err)
@@ -94,11 +95,15 @@ func (s *Server) install(ctx context.Context, scheme *runtime.Scheme, client *cl
 	if err != nil {
 		return fmt.Errorf("follow the PediaClusters: %w", err)
 	}
+	var checker *visibility.Checker
+	if perResource {
+		checker = &visibility.Checker{Authorizer: s.generic.Authorizer, Clusters: clusters.Lister(), Catalog: s.catalog, Storage: st}
+	}
 	handler := resources.NewHandler(resources.Config{
-		Storage: st, Params: params, Scheme: kinds, Catalog: s.catalog, Clusters: clusters.Lister(),
+		Storage: st, Params: params, Scheme: kinds, Catalog: s.catalog, Clusters: clusters.Lister(), Checker: checker,
 	})
 	group := genericapiserver.NewDefaultAPIGroupInfo(v1beta1.GroupName, scheme, runtime.NewParameterCodec(scheme), serializer.NewCodecFactory(scheme))
-	collected, err := collections.New(ctx, st, params)
+	collected, err := collections.New(ctx, st, params, checker)
 	if err != nil {
 		return err
 	}

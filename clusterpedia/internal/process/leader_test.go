@@ -2,18 +2,24 @@ package process
 
 import (
 	"context"
+	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 )
 
 func election() *LeaderElection {
 	o := NewLeaderElection("manager", "system")
-	o.LeaseDuration, o.RenewDeadline, o.RetryPeriod = 300*time.Millisecond, 200*time.Millisecond, 20*time.Millisecond
+	o.LeaseDuration, o.RenewDeadline, o.RetryPeriod = 3*time.Second, 2*time.Second, 50*time.Millisecond
 	return o
 }
 
@@ -64,7 +70,7 @@ func TestRelease(t *testing.T) {
 		require.NotEmpty(t, holder())
 		cancel()
 		<-ctx.Done()
-		time.Sleep(400 * time.Millisecond) //nolint:forbidigo // it ends later than a lease that is not renewed
+		time.Sleep(200 * time.Millisecond) //nolint:forbidigo // a manager takes a while to stop
 		require.NotEmpty(t, holder())
 		return nil
 	})
@@ -75,9 +81,17 @@ func TestRelease(t *testing.T) {
 func TestLeaseLost(t *testing.T) {
 	t.Parallel()
 	client := fake.NewClientset()
+	var taken atomic.Bool
+	// As an API server does, which the fake one does not: it refuses to change what
+	// another has changed since.
+	client.PrependReactor("update", "leases", func(clienttesting.Action) (bool, runtime.Object, error) {
+		if taken.Load() {
+			return true, nil, apierrors.NewConflict(schema.GroupResource{Resource: "leases"}, "manager", errors.New("it has changed"))
+		}
+		return false, nil, nil
+	})
 	err := election().Run(t.Context(), client, func(ctx context.Context, _ Epoch) error {
-		_, err := client.CoordinationV1().Leases("system").Update(ctx, lease("another", ""), metav1.UpdateOptions{})
-		require.NoError(t, err)
+		taken.Store(true)
 		<-ctx.Done()
 		return nil
 	})

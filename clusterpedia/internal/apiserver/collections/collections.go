@@ -23,6 +23,7 @@ import (
 	"clusterpedia.io/api/clusterpedia/v1beta1"
 	"clusterpedia.io/clusterpedia/internal/apiserver/listoptions"
 	"clusterpedia.io/clusterpedia/internal/apiserver/resources"
+	"clusterpedia.io/clusterpedia/internal/apiserver/visibility"
 	"clusterpedia.io/storage-api/query"
 	"clusterpedia.io/storage-api/storage"
 )
@@ -34,6 +35,7 @@ const Resource = "collectionresources"
 type Storage struct {
 	storage storage.Storage
 	params  []string
+	checker *visibility.Checker
 	all     []storage.Collection
 }
 
@@ -46,9 +48,10 @@ var (
 )
 
 // New asks a storage layer for its collections; one that defines none has none.
-// params are the URL parameters that the storage layer reads itself.
-func New(ctx context.Context, st storage.Storage, params []string) (*Storage, error) {
-	s := &Storage{storage: st, params: params}
+// params are the URL parameters that the storage layer reads itself; checker, if not
+// nil, limits searches to what callers may see.
+func New(ctx context.Context, st storage.Storage, params []string, checker *visibility.Checker) (*Storage, error) {
+	s := &Storage{storage: st, params: params, checker: checker}
 	if layer, ok := st.(storage.Collections); ok {
 		all, err := layer.Collections(ctx)
 		if err != nil {
@@ -108,6 +111,11 @@ func (s *Storage) Get(ctx context.Context, name string, _ *metav1.GetOptions) (r
 	}
 	for _, text := range options.Warnings {
 		warning.AddWarning(ctx, "", text)
+	}
+	if s.checker != nil {
+		if err := s.checker.Collection(ctx, options.Query); err != nil {
+			return nil, resources.APIError(err, groupResource(), name)
+		}
 	}
 	if request.table {
 		options.Query.Projection = query.Metadata

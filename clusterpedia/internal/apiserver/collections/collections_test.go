@@ -66,7 +66,7 @@ func fixture(t *testing.T) *Storage {
 	s, err := New(t.Context(), &shelf{objects: []storage.Object{
 		thing("one", "", "v1", "pods", "Pod", "p"), thing("two", "", "v1", "pods", "Pod", "p"),
 		thing("one", "apps", "v1", "deployments", "Deployment", "d"), thing("one", "example.io", "v2", "widgets", "Widget", "w"),
-	}}, nil)
+	}}, nil, nil)
 	require.NoError(t, err)
 	return s
 }
@@ -158,7 +158,7 @@ func TestTables(t *testing.T) {
 // TestWithoutCollections serves a storage layer that defines none.
 func TestWithoutCollections(t *testing.T) {
 	t.Parallel()
-	s, err := New(t.Context(), struct{ storage.Storage }{}, nil)
+	s, err := New(t.Context(), struct{ storage.Storage }{}, nil, nil)
 	require.NoError(t, err)
 	_, err = get(t, s, "any", "groups=apps")
 	require.ErrorContains(t, err, "not found")

@@ -43,6 +43,22 @@ func (v *View) Resource(gvr schema.GroupVersionResource) (Resource, bool) {
 	return r, ok
 }
 
+// Stored returns each stored resource once, in the order of their names.
+func (v *View) Stored() []Resource {
+	byStored := map[object.Resource]Resource{}
+	for gvr, r := range v.resources {
+		if other, ok := byStored[r.Stored]; !ok || gvr.Version < other.Version {
+			byStored[r.Stored] = r
+		}
+	}
+	all := make([]Resource, 0, len(byStored))
+	for _, r := range byStored {
+		all = append(all, r)
+	}
+	slices.SortFunc(all, func(a, b Resource) int { return a.Stored.Compare(b.Stored) })
+	return all
+}
+
 // newView returns what the status of a cluster promises.
 func newView(scheme *builtin.Scheme, groups []v1alpha2.ClusterGroupResourcesStatus) *View {
 	resources := map[schema.GroupVersionResource]Resource{}

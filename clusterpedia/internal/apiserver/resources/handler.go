@@ -23,6 +23,7 @@ import (
 	"clusterpedia.io/clusterpedia/internal/apiserver/discovery"
 	"clusterpedia.io/clusterpedia/internal/apiserver/listoptions"
 	"clusterpedia.io/clusterpedia/internal/apiserver/table"
+	"clusterpedia.io/clusterpedia/internal/apiserver/visibility"
 	"clusterpedia.io/clusterpedia/internal/builtin"
 	"clusterpedia.io/storage-api/query"
 	"clusterpedia.io/storage-api/storage"
@@ -36,6 +37,9 @@ type Config struct {
 	Scheme   *builtin.Scheme
 	Catalog  *discovery.Catalog
 	Clusters v1alpha2.PediaClusterLister
+	// Checker limits searches to what callers may see; nil: whoever may reach the path
+	// may see all of it.
+	Checker *visibility.Checker
 }
 
 // Handler serves the paths below the root of one cluster, or of all, as their API
@@ -144,6 +148,12 @@ func (h *Handler) serveResource(w http.ResponseWriter, req *http.Request, s *sco
 			h.fail(w, req, apierrors.NewBadRequest("please specify the cluster name when using the resource name to get a specific resource."))
 			return
 		}
+		if h.Checker != nil {
+			if err := h.Checker.Get(req.Context(), s.resource, cluster, info.Namespace); err != nil {
+				h.fail(w, req, APIError(err, s.Resource.GroupResource(), info.Name))
+				return
+			}
+		}
 		h.warn(req.Context(), s, []string{cluster})
 		handlers.GetResource(r, &s.RequestScope)(w, req)
 	case "list":
@@ -160,6 +170,12 @@ func (h *Handler) serveResource(w http.ResponseWriter, req *http.Request, s *sco
 		}
 		for _, text := range options.Warnings {
 			warning.AddWarning(req.Context(), "", text)
+		}
+		if h.Checker != nil {
+			if err := h.Checker.List(req.Context(), s.resource, options.Query); err != nil {
+				h.fail(w, req, APIError(err, s.Resource.GroupResource(), ""))
+				return
+			}
 		}
 		h.warn(req.Context(), s, options.Query.Clusters)
 		r.options = options
