@@ -92,6 +92,7 @@ func TestLeaseLost(t *testing.T) {
 	})
 	err := election().Run(t.Context(), client, func(ctx context.Context, _ Epoch) error {
 		taken.Store(true)
+		require.NoError(t, client.Tracker().Update(coordinationv1.SchemeGroupVersion.WithResource("leases"), lease("another", ""), "system"))
 		<-ctx.Done()
 		return nil
 	})
