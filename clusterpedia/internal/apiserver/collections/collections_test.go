@@ -46,7 +46,8 @@ func (s *shelf) List(_ context.Context, q *query.Query, yield func(*storage.Obje
 	return page, nil
 }
 
-func thing(cluster, group, version, resource, kind, name string) storage.Object {
+func thing(t *testing.T, cluster, group, version, resource, kind, name string) storage.Object {
+	t.Helper()
 	key := storage.Key{Cluster: cluster, Resource: storage.Resource{Group: group, Version: version, Resource: resource}, Namespace: "default", Name: name}
 	apiVersion := version
 	if group != "" {
@@ -55,17 +56,15 @@ func thing(cluster, group, version, resource, kind, name string) storage.Object 
 	doc, err := json.Marshal(map[string]any{"apiVersion": apiVersion, "kind": kind, "metadata": map[string]any{
 		"name": name, "namespace": "default", "annotations": map[string]string{v1beta1.ShadowAnnotationClusterName: cluster},
 	}})
-	if err != nil {
-		panic(err)
-	}
+	require.NoError(t, err)
 	return storage.Object{Key: key, Kind: kind, JSON: doc}
 }
 
 func fixture(t *testing.T) *Storage {
 	t.Helper()
 	s, err := New(t.Context(), &shelf{objects: []storage.Object{
-		thing("one", "", "v1", "pods", "Pod", "p"), thing("two", "", "v1", "pods", "Pod", "p"),
-		thing("one", "apps", "v1", "deployments", "Deployment", "d"), thing("one", "example.io", "v2", "widgets", "Widget", "w"),
+		thing(t, "one", "", "v1", "pods", "Pod", "p"), thing(t, "two", "", "v1", "pods", "Pod", "p"),
+		thing(t, "one", "apps", "v1", "deployments", "Deployment", "d"), thing(t, "one", "example.io", "v2", "widgets", "Widget", "w"),
 	}}, nil, nil)
 	require.NoError(t, err)
 	return s

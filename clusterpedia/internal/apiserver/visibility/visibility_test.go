@@ -87,10 +87,10 @@ func checker(t *testing.T, r *rules, namespaces ...string) *Checker {
 	return &Checker{Authorizer: r, Clusters: v1alpha2.NewPediaClusterLister(indexer), Catalog: catalog, Storage: shelf{namespaces: namespaces}}
 }
 
-func resource(t *testing.T, c *Checker, group, version, name string) discovery.Resource {
+func resource(t *testing.T, c *Checker, group, name string) discovery.Resource {
 	t.Helper()
 	view, _ := c.Catalog.View("")
-	r, ok := view.Resource(schema.GroupVersionResource{Group: group, Version: version, Resource: name})
+	r, ok := view.Resource(schema.GroupVersionResource{Group: group, Version: "v1", Resource: name})
 	require.True(t, ok)
 	return r
 }
@@ -129,7 +129,7 @@ func TestList(t *testing.T) {
 			}
 			c := checker(t, r, "default", "dev", "team")
 			q := tc.query
-			err := c.List(as(t, "alice"), resource(t, c, "", "v1", "pods"), &q)
+			err := c.List(as(t, "alice"), resource(t, c, "", "pods"), &q)
 			if tc.err != "" {
 				require.ErrorContains(t, err, tc.err)
 				return
@@ -140,7 +140,7 @@ func TestList(t *testing.T) {
 
 			other := tc.query
 			if len(other.Clusters) != 1 {
-				require.NoError(t, c.List(as(t, "bob"), resource(t, c, "", "v1", "pods"), &other))
+				require.NoError(t, c.List(as(t, "bob"), resource(t, c, "", "pods"), &other))
 				require.Empty(t, other.Visible.Scopes)
 			}
 		})
@@ -151,14 +151,14 @@ func TestClusterScoped(t *testing.T) {
 	t.Parallel()
 	c := checker(t, &rules{allow: map[string]bool{"list nodes one team": true}}, "team")
 	q := &query.Query{}
-	require.NoError(t, c.List(as(t, "alice"), resource(t, c, "", "v1", "nodes"), q))
+	require.NoError(t, c.List(as(t, "alice"), resource(t, c, "", "nodes"), q))
 	require.Empty(t, q.Visible.Scopes, "a right in a namespace is none on the cluster")
 }
 
 func TestGet(t *testing.T) {
 	t.Parallel()
 	c := checker(t, &rules{allow: map[string]bool{"get deployments.apps one team": true, "get nodes one": true}})
-	deployments, nodes := resource(t, c, "apps", "v1", "deployments"), resource(t, c, "", "v1", "nodes")
+	deployments, nodes := resource(t, c, "apps", "deployments"), resource(t, c, "", "nodes")
 	require.NoError(t, c.Get(as(t, "alice"), deployments, "one", "team"))
 	require.NoError(t, c.Get(as(t, "alice"), nodes, "one", ""))
 	for _, err := range []error{
@@ -190,13 +190,13 @@ func TestBounds(t *testing.T) {
 	}
 	r := &rules{}
 	c := checker(t, r, many...)
-	err := c.List(as(t, "alice"), resource(t, c, "", "v1", "pods"), &query.Query{})
+	err := c.List(as(t, "alice"), resource(t, c, "", "pods"), &query.Query{})
 	require.ErrorContains(t, err, "ask for less, as at …/resources/clusters/one/api/v1/namespaces/NAMESPACE/pods")
 	require.EqualValues(t, maxReviews, r.asked.Load())
 
 	c = checker(t, &rules{err: errors.New("connection refused")})
 	q := &query.Query{}
-	require.ErrorContains(t, c.List(as(t, "alice"), resource(t, c, "", "v1", "pods"), q), "connection refused")
+	require.ErrorContains(t, c.List(as(t, "alice"), resource(t, c, "", "pods"), q), "connection refused")
 	require.Nil(t, q.Visible)
-	require.Error(t, c.Get(as(t, "alice"), resource(t, c, "", "v1", "pods"), "one", "team"))
+	require.Error(t, c.Get(as(t, "alice"), resource(t, c, "", "pods"), "one", "team"))
 }
