@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,11 +36,15 @@ func rootfs(t *testing.T, server string) string {
 	return root
 }
 
-// in is a command in a root file system, as the user of the images.
+// in is a command in a root file system, with the user and what the chart's security context
+// leaves to it. The other capabilities are chroot's, which sheds them with its user.
 func in(ctx context.Context, root string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Path, cmd.Dir, cmd.Env = args[0], "/", []string{"PATH=/usr/local/bin", "GODEBUG=netdns=go"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, Pdeathsig: syscall.SIGKILL}
+	user := fmt.Sprintf("%d:%d", nobody, nobody)
+	cmd := exec.CommandContext(ctx, "setpriv", slices.Concat([]string{
+		"--no-new-privs", "--bounding-set=-all,+net_bind_service,+sys_chroot,+setuid,+setgid",
+		"chroot", "--userspec=" + user, "--groups=" + strconv.Itoa(nobody), root,
+	}, args)...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH") + ":/usr/local/bin", "GODEBUG=netdns=go"}
 	return cmd
 }
 

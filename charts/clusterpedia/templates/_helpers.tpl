@@ -91,6 +91,11 @@ runAsUser: 65532
 capabilities: {drop: [ALL]}
 {{- end }}
 
+{{/* A kernel refuses to run a file whose capabilities its container may not have. */}}
+{{- define "clusterpedia.serverSecurityContext" -}}
+{{- include "clusterpedia.securityContext" . | replace "{drop: [ALL]}" "{drop: [ALL], add: [NET_BIND_SERVICE]}" }}
+{{- end }}
+
 {{/*
 A server's Deployment: root, component, values, flags (a dict), ports, probes, storage and
 writable directories.
@@ -197,7 +202,7 @@ spec:
           resources:
             {{- toYaml .values.resources | nindent 12 }}
           securityContext:
-            {{- include "clusterpedia.securityContext" $root | nindent 12 }}
+            {{- include "clusterpedia.serverSecurityContext" $root | nindent 12 }}
           volumeMounts:
             - {name: tmp, mountPath: /tmp}
             {{- if .storage }}
