@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -160,6 +161,17 @@ func TestVersionsSideBySide(t *testing.T) {
 		require.Error(t, err)
 		require.Contains(t, text, fmt.Sprintf("registered are: tiny (%s/tiny-storage_%s_linux_%s.so)", w.path("plugins"), version, runtime.GOARCH))
 		require.Contains(t, text, "memorystorage_v0.9.0.so (it is for version v0.9.0, this is "+version+")")
+		// The tool chooses as the server does.
+		text = w.must(t, "", "clusterpedia", "plugin", "verify", "--host", w.path(version, "clustersynchro-manager"), w.path("plugins"))
+		require.Equal(t, 1, strings.Count(text, "fits "), text)
+		require.Contains(t, text, "memorystorage_v0.9.0.so: it is for version v0.9.0, this is "+version)
+	}
+	text := w.must(t, "", "clusterpedia", "plugin", "list", "--host", w.path("v1.0.0", "clustersynchro-manager"), w.path("plugins"))
+	for file, verdict := range map[string]string{
+		"tiny-storage_v1.0.0_linux_": "fits clustersynchro-manager", "memorystorage_v0.9.0.so": "ignored by clustersynchro-manager: it is for version v0.9.0",
+		"tiny-storage_v1.1.0_linux_": "ignored by clustersynchro-manager: it is for version v1.1.0",
+	} {
+		require.Regexp(t, regexp.QuoteMeta(file)+".*"+regexp.QuoteMeta(verdict), text)
 	}
 }
 

@@ -9,8 +9,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"github.com/spf13/cobra"
+
+	"clusterpedia.io/clusterpedia/internal/storageplugin"
+	"clusterpedia.io/clusterpedia/internal/storageplugin/preflight"
 )
 
 // ErrMisfit says that a plugin does not fit. What does not was printed.
@@ -52,24 +56,17 @@ func hostsOr(given []string) ([]string, error) {
 	return found, nil
 }
 
-// pluginFiles returns the files, and the plugins in the directories, that were
-// given.
-func pluginFiles(given []string) ([]string, error) {
-	var files []string
-	for _, path := range given {
-		info, err := os.Stat(path)
-		if err != nil || !info.IsDir() {
-			files = append(files, path) // what is wrong with it the report says
-			continue
-		}
-		found, err := filepath.Glob(filepath.Join(path, "*.so"))
-		if err != nil {
-			return nil, err
-		}
-		if len(found) == 0 {
-			return nil, fmt.Errorf("there is no plugin (*.so) in directory %s", path)
-		}
-		files = append(files, found...)
+// choose returns what a host opens of the files and directories that were given, and
+// what it ignores.
+func choose(host *preflight.Image, given []string) ([]string, []storageplugin.Ignored, error) {
+	return storageplugin.Choose(host.Version(), host.Setting("GOARCH"), given)
+}
+
+// machineOf is what is known of the machine that is to run a host: it is taken to be
+// this one, unless the host is for another architecture.
+func machineOf(host *preflight.Image) preflight.Machine {
+	if host.Setting("GOARCH") != runtime.GOARCH {
+		return preflight.Machine{}
 	}
-	return files, nil
+	return preflight.ThisMachine()
 }

@@ -2,6 +2,7 @@ package plugintool
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
@@ -34,18 +35,18 @@ the first server.`,
 			if len(args) > 0 {
 				dir = args[0]
 			}
-			files, err := pluginFiles([]string{dir})
+			readers, err := readersOf(hosts, dir)
+			if err != nil {
+				return err
+			}
+			files, err := pluginsIn(dir)
 			if err != nil {
 				return err
 			}
 			table := tabwriter.NewWriter(cmd.OutOrStdout(), 2, 8, 2, ' ', 0)
 			fmt.Fprintln(table, "NAME\tFILE\tVERSION\tSTORAGE-API\tGO\tVERDICT")
 			for _, file := range files {
-				line, err := describe(hosts, file)
-				if err != nil {
-					return err
-				}
-				fmt.Fprintln(table, line)
+				fmt.Fprintln(table, describe(readers, file))
 			}
 			return table.Flush()
 		},
@@ -54,8 +55,74 @@ the first server.`,
 	return cmd
 }
 
+// reader is a server that may read a directory of plugins.
+type reader struct {
+	*preflight.Image
+	name string
+	// ignored says why the server does not open a file.
+	ignored map[string]string
+	// cannot says why the server would not start with that directory; empty if it would.
+	cannot string
+}
+
+// readersOf reads the binaries of hosts, and what they ignore in a directory.
+func readersOf(hosts []string, dir string) ([]reader, error) {
+	readers := make([]reader, 0, len(hosts))
+	for _, path := range hosts {
+		host, err := preflight.Read(path)
+		if err != nil {
+			return nil, fmt.Errorf("--host: %w", err)
+		}
+		r := reader{Image: host, name: filepath.Base(path), ignored: map[string]string{}}
+		_, ignored, err := choose(host, []string{dir})
+		for _, i := range ignored {
+			r.ignored[i.Path] = i.Why
+		}
+		switch cannot := host.CanOpenPlugins(); {
+		case cannot != nil:
+			r.cannot = "can open no plugin"
+		case err != nil:
+			r.cannot = "would not start: " + err.Error()
+		}
+		readers = append(readers, r)
+	}
+	return readers, nil
+}
+
+// verdict says whether the server opens a plugin.
+func (r *reader) verdict(file string) string {
+	if r.cannot != "" {
+		return r.name + " " + r.cannot
+	}
+	if why, ok := r.ignored[file]; ok {
+		return "ignored by " + r.name + ": " + why
+	}
+	if report := preflight.Verify(r.Image, machineOf(r.Image), []string{file})[0]; !report.Loadable {
+		return "refused by " + r.name + ": " + report.Reason()
+	}
+	return "fits " + r.name
+}
+
+// pluginsIn returns the plugins of a directory.
+func pluginsIn(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, entry := range entries {
+		if filepath.Ext(entry.Name()) == ".so" && !strings.HasPrefix(entry.Name(), ".") {
+			files = append(files, filepath.Join(dir, entry.Name()))
+		}
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("there is no plugin (*.so) in directory %s", dir)
+	}
+	return files, nil
+}
+
 // describe returns the line about one plugin.
-func describe(hosts []string, file string) (string, error) {
+func describe(readers []reader, file string) string {
 	version, contract, goVersion := "-", "-", "-"
 	plugin, err := preflight.Read(file)
 	if err == nil {
@@ -64,24 +131,14 @@ func describe(hosts []string, file string) (string, error) {
 			version = v
 		}
 	}
-	var verdicts []string
-	for _, path := range hosts {
-		host, err := preflight.Read(path)
-		if err != nil {
-			return "", fmt.Errorf("--host: %w", err)
+	verdicts := make([]string, len(readers))
+	for i, r := range readers {
+		if err == nil && plugin.Contract() != "" {
+			contract = contractName(r.Image, plugin)
 		}
-		if plugin != nil && plugin.Contract() != "" {
-			contract = contractName(host, plugin)
-		}
-		verdict := "fits " + filepath.Base(path)
-		if err := host.CanOpenPlugins(); err != nil {
-			verdict = filepath.Base(path) + " can open no plugin"
-		} else if r := preflight.Verify(host, preflight.ThisMachine(), []string{file})[0]; !r.Loadable {
-			verdict = "refused by " + filepath.Base(path) + ": " + r.Reason()
-		}
-		verdicts = append(verdicts, verdict)
+		verdicts[i] = r.verdict(file)
 	}
-	return strings.Join([]string{storageplugin.PluginName(file), filepath.Base(file), version, contract, goVersion, strings.Join(verdicts, "; ")}, "\t"), nil
+	return strings.Join([]string{storageplugin.PluginName(file), filepath.Base(file), version, contract, goVersion, strings.Join(verdicts, "; ")}, "\t")
 }
 
 // contractName is the digest of the storage API that this program and the host were

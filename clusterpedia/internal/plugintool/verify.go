@@ -33,7 +33,9 @@ func newVerify() *cobra.Command {
 		Short: "Tell whether servers can open plugins, without running either",
 		Long: `Tell whether servers can open plugins, without running either.
 
-The files are checked as if each server opened them in this order: Go's version,
+Of a directory, the files are checked that a server would open: of those for other
+versions and architectures, standard error tells. They are checked as if each server
+opened them in this order: Go's version,
 build settings, C library, processor, and the fingerprint of every package that a
 plugin shares with the server and with the plugins before it. The exit code is 0 if
 every server can open every plugin, else 1.`,
@@ -47,13 +49,9 @@ every server can open every plugin, else 1.`,
 			if err != nil {
 				return err
 			}
-			files, err := pluginFiles(args)
-			if err != nil {
-				return err
-			}
 			var reports []*preflight.Report
 			for _, host := range hosts {
-				found, err := verify(cmd.Context(), host, files, probe)
+				found, err := verify(cmd.Context(), cmd.ErrOrStderr(), host, args, probe)
 				if err != nil {
 					return err
 				}
@@ -68,11 +66,24 @@ every server can open every plugin, else 1.`,
 	return cmd
 }
 
-// verify reports on each file for one host.
-func verify(ctx context.Context, path string, files []string, probed bool) ([]*preflight.Report, error) {
+// verify reports on each file that one host opens of those given, and tells log of
+// plugins for other hosts.
+func verify(ctx context.Context, log io.Writer, path string, given []string, probed bool) ([]*preflight.Report, error) {
 	host, err := preflight.Read(path)
 	if err != nil {
 		return nil, fmt.Errorf("--host: %w", err)
+	}
+	files, ignored, err := choose(host, given)
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range ignored {
+		if i.Misfit {
+			fmt.Fprintf(log, "%s ignores %s: %s\n", path, i.Path, i.Why)
+		}
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("%s would open none of the plugins in %s", path, strings.Join(given, ", "))
 	}
 	if cannot := host.CanOpenPlugins(); cannot != nil {
 		reports := make([]*preflight.Report, 0, len(files))
@@ -81,7 +92,7 @@ func verify(ctx context.Context, path string, files []string, probed bool) ([]*p
 		}
 		return reports, nil
 	}
-	reports := preflight.Verify(host, preflight.ThisMachine(), files)
+	reports := preflight.Verify(host, machineOf(host), files)
 	if probed {
 		probe(ctx, path, reports)
 	}

@@ -22,14 +22,27 @@ const (
 	besideDir = "plugins"
 )
 
-// ignoredFile is a file that was seen and not chosen.
-type ignoredFile struct {
-	path string
-	// why says the reason as half a sentence, whose "it" is the file.
-	why string
-	// misfit is true for a plugin that is for other versions or architectures, which
+// Ignored is a file that was seen and not chosen.
+type Ignored struct {
+	Path string
+	// Why says the reason as half a sentence, whose "it" is the file.
+	Why string
+	// Misfit is true for a plugin that is for other versions or architectures, which
 	// somebody may have put there by mistake.
-	misfit bool
+	Misfit bool
+}
+
+// Choose returns the files that a server of that version and architecture opens, in
+// this order, if EnvVar names these files and directories, and the files that it
+// ignores. It fails if the server would refuse to start.
+func Choose(version, arch string, paths []string) (files []string, ignored []Ignored, err error) {
+	c := &chooser{version: version, arch: arch}
+	for _, path := range paths {
+		if err := c.entry(path); err != nil {
+			return nil, nil, err
+		}
+	}
+	return c.files, c.ignored, nil
 }
 
 // chooser chooses files.
@@ -39,7 +52,7 @@ type chooser struct {
 
 	files   []string      // chosen, in the order in which they are to be opened
 	infos   []fs.FileInfo // of these files
-	ignored []ignoredFile
+	ignored []Ignored
 }
 
 // choose reads the value of EnvVar, which may be empty.
@@ -74,7 +87,7 @@ func (c *chooser) entry(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("there is no %s; create it, or take it out of the variable", path)
+		return fmt.Errorf("there is no %s; create it, or do not name it", path)
 	case err != nil:
 		return err
 	case !info.IsDir():
@@ -83,7 +96,7 @@ func (c *chooser) entry(path string) error {
 	}
 	plugins, err := c.directory(path)
 	if err == nil && plugins == 0 {
-		return fmt.Errorf("there is no plugin (*%s) in directory %s; put one there, or take it out of the variable", extension, path)
+		return fmt.Errorf("there is no plugin (*%s) in directory %s; put one there, or do not name it", extension, path)
 	}
 	return err
 }
@@ -154,5 +167,5 @@ func (c *chooser) add(path string) {
 }
 
 func (c *chooser) ignore(path, why string, misfit bool) {
-	c.ignored = append(c.ignored, ignoredFile{path, why, misfit})
+	c.ignored = append(c.ignored, Ignored{path, why, misfit})
 }

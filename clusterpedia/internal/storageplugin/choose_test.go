@@ -67,11 +67,11 @@ func TestChoose(t *testing.T) {
 		"link to nowhere is chosen, to be refused": {files: []string{"p/"}, link: [2]string{"nowhere", "p/a.so"}, list: "p", want: []string{"p/a.so"}},
 		"directory named as a plugin likewise":     {files: []string{"p/a.so/"}, list: "p", want: []string{"p/a.so"}},
 
-		"missing directory": {list: "nope", err: "STORAGE_PLUGINS: there is no nope; create it, or take it out of the variable"},
-		"missing file":      {list: "p/a.so", err: "STORAGE_PLUGINS: there is no p/a.so; create it, or take it out of the variable"},
+		"missing directory": {list: "nope", err: "STORAGE_PLUGINS: there is no nope; create it, or do not name it"},
+		"missing file":      {list: "p/a.so", err: "STORAGE_PLUGINS: there is no p/a.so; create it, or do not name it"},
 		"file as directory": {files: []string{"a.so"}, list: "a.so/b.so", err: "STORAGE_PLUGINS: stat a.so/b.so: not a directory"},
-		"empty directory":   {files: []string{"p/"}, list: "p", err: "STORAGE_PLUGINS: there is no plugin (*.so) in directory p; put one there, or take it out of the variable"},
-		"no plugin":         {files: []string{"p/README.md"}, list: "p", err: "STORAGE_PLUGINS: there is no plugin (*.so) in directory p; put one there, or take it out of the variable"},
+		"empty directory":   {files: []string{"p/"}, list: "p", err: "STORAGE_PLUGINS: there is no plugin (*.so) in directory p; put one there, or do not name it"},
+		"no plugin":         {files: []string{"p/README.md"}, list: "p", err: "STORAGE_PLUGINS: there is no plugin (*.so) in directory p; put one there, or do not name it"},
 		"no name":           {files: []string{"p/my_storage.so"}, list: "p", err: `STORAGE_PLUGINS: directory p: "my_storage.so" is no name of a plugin: rename the file`},
 		"nothing":           {list: ":", err: `STORAGE_PLUGINS: ":" names nothing; name a directory, or unset the variable`},
 
@@ -119,7 +119,7 @@ func TestChoose(t *testing.T) {
 				files = append(files, relative(file))
 			}
 			for _, i := range c.ignored {
-				ignored = append(ignored, relative(i.path+": "+i.why))
+				ignored = append(ignored, relative(i.Path+": "+i.Why))
 			}
 			require.Equal(t, tc.want, files)
 			require.Equal(t, tc.ignored, ignored)

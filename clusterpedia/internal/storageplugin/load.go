@@ -74,10 +74,10 @@ func Load(o Options) (*Registry, error) {
 	}
 	for _, ignored := range c.ignored {
 		tell := log.Info
-		if ignored.misfit {
+		if ignored.Misfit {
 			tell = log.Warn
 		}
-		tell("A file among the storage plugins is not opened", "path", ignored.path, "reason", ignored.why)
+		tell("A file among the storage plugins is not opened", "path", ignored.Path, "reason", ignored.Why)
 	}
 
 	registry := &Registry{log: log, ignored: c.ignored}

@@ -72,8 +72,8 @@ func TestLoad(t *testing.T) {
 		"empty file":       {plugins: map[string]string{"a.so": "="}, refused: "DIR/a.so does not fit HOST: it is an empty file"},
 		"truncated":        {plugins: map[string]string{"a.so": "=" + string(first[:200_000])}, refused: "DIR/a.so does not fit HOST: it is cut off: it has 200000 bytes"},
 		"executable":       {plugins: map[string]string{"a.so": "host"}, refused: "does not fit HOST: it is an executable, no plugin"},
-		"empty directory":  {refused: "STORAGE_PLUGINS: there is no plugin (*.so) in directory DIR; put one there, or take it out of the variable"},
-		"missing file":     {list: "a.so", refused: "STORAGE_PLUGINS: there is no DIR/a.so; create it, or take it out of the variable"},
+		"empty directory":  {refused: "STORAGE_PLUGINS: there is no plugin (*.so) in directory DIR; put one there, or do not name it"},
+		"missing file":     {list: "a.so", refused: "STORAGE_PLUGINS: there is no DIR/a.so; create it, or do not name it"},
 		"host without cgo": {host: "host-nocgo", plugins: map[string]string{"a.so": "first.so"}, refused: "HOST was built without cgo and so cannot open plugins: build it with CGO_ENABLED=1 and a C compiler\n"},
 	}
 	for name, tc := range cases {

@@ -15,7 +15,7 @@ import (
 type Registry struct {
 	log     *slog.Logger
 	drivers []Driver
-	ignored []ignoredFile
+	ignored []Ignored
 }
 
 // Driver is a storage layer and where it came from.
@@ -99,8 +99,8 @@ func (r *Registry) inventory() string {
 		registered = append(registered, fmt.Sprintf("%s (%s)", d.Name, d.Origin()))
 	}
 	for _, i := range r.ignored {
-		if i.misfit {
-			ignored = append(ignored, fmt.Sprintf("%s (%s)", i.path, i.why))
+		if i.Misfit {
+			ignored = append(ignored, fmt.Sprintf("%s (%s)", i.Path, i.Why))
 		}
 	}
 	text := fmt.Sprintf("no plugin is loaded: put one into %s, or into %s/ beside this program, or name it in %s", systemDir, besideDir, EnvVar)

@@ -77,9 +77,9 @@ func TestUnregistered(t *testing.T) {
 
 	require.NoError(t, r.add("", []storage.Driver{{Name: "one", Open: openNothing}}))
 	require.NoError(t, r.add("/p/two.so", []storage.Driver{{Name: "two", Open: openNothing}}))
-	r.ignored = []ignoredFile{
-		{path: "/p/README", why: "its name does not end in .so"},
-		{path: "/p/redis_v1.0.0.so", why: "it is for version v1.0.0, this is v2.0.0", misfit: true},
+	r.ignored = []Ignored{
+		{Path: "/p/README", Why: "its name does not end in .so"},
+		{Path: "/p/redis_v1.0.0.so", Why: "it is for version v1.0.0, this is v2.0.0", Misfit: true},
 	}
 	_, err = r.Open(t.Context(), "redis", storage.Settings{})
 	require.EqualError(t, err, "storage redis is unregistered; registered are: one (compiled in), two (/p/two.so); "+
