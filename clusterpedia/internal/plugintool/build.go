@@ -21,8 +21,8 @@ func newBuild() *cobra.Command {
 The binary tells which Go, flags and versions of shared modules to use. The storage
 API comes with this program. The plugin's repository is not changed: neither its
 go.mod nor its go.sum. The directory is that of the plugin's main package, or the one
-above its package "plugin"; by default the current one. At the end the plugin is
-verified against the server.
+above its package "plugin"; by default the current one. The plugin is written only
+if it fits the server.
 
 To build for another architecture, give the binary of the server for it, or --arch;
 the C compiler is $CC, or the one that Debian's package gcc-aarch64-linux-gnu (and
@@ -51,20 +51,27 @@ the like) brings.`,
 	return cmd
 }
 
+// build builds a plugin that takes its place only if it fits.
 func build(ctx context.Context, o outoftree.Options, w io.Writer) error {
+	host, err := preflight.Read(o.Host)
+	if err != nil {
+		return fmt.Errorf("--host: %w", err)
+	}
+	o.Check = func(built, file string) error {
+		if o.Arch != "" && o.Arch != host.Setting("GOARCH") {
+			fmt.Fprintf(o.Log, "not verified: the server is for %s; verify it with: clusterpedia plugin verify --host BINARY %s\n", host.Setting("GOARCH"), file)
+			return nil
+		}
+		reports := preflight.Verify(host, preflight.Machine{}, []string{built})
+		for _, r := range reports {
+			r.Plugin = file
+		}
+		return write(o.Log, formatText, reports)
+	}
 	file, err := outoftree.Build(ctx, o)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintln(w, file)
-	host, err := preflight.Read(o.Host)
-	if err != nil {
-		return err
-	}
-	if o.Arch != "" && o.Arch != host.Setting("GOARCH") {
-		fmt.Fprintf(o.Log, "not verified: the server is for %s; verify it with: clusterpedia plugin verify --host BINARY %s\n", host.Setting("GOARCH"), file)
-		return nil
-	}
-	reports := preflight.Verify(host, preflight.Machine{}, []string{file})
-	return write(o.Log, formatText, reports)
+	return nil
 }

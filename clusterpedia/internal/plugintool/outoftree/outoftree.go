@@ -6,6 +6,7 @@ package outoftree
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -41,10 +42,12 @@ type Options struct {
 	Log io.Writer
 	// Env is the environment of the go command; nil means that of this process.
 	Env []string
+	// Check is given what was built, before it takes the place of file; if it fails,
+	// file stays as it was. May be nil.
+	Check func(built, file string) error
 }
 
-// Build builds a plugin and returns its file. It does not verify it: whoever knows
-// all hosts and plugins does.
+// Build builds a plugin and returns its file.
 func Build(ctx context.Context, o Options) (file string, err error) {
 	host, err := preflight.Read(o.Host)
 	if err != nil {
@@ -113,9 +116,11 @@ type build struct {
 	module, root string
 	env          []string
 	// pins are the versions of modules that are to be the host's, excluded those that
-	// the plugin's own requirements would have.
+	// the plugin's own requirements would have, and restored the modules in whose place
+	// the plugin, but not the host, has another.
 	pins     map[string]string
 	excluded map[string][]string
+	restored map[string]bool
 }
 
 // prepare writes the workspace, and finds the plugin's module and the right Go.
@@ -123,13 +128,10 @@ func (b *build) prepare(ctx context.Context) error {
 	if err := WriteContract(filepath.Join(b.scratch, "storage-api")); err != nil {
 		return err
 	}
-	b.pins, b.excluded = map[string]string{}, map[string][]string{}
-	b.env = b.Env
-	if b.env == nil {
-		b.env = os.Environ()
+	b.pins, b.excluded, b.restored = map[string]string{}, map[string][]string{}, map[string]bool{}
+	if err := b.environment(ctx); err != nil {
+		return err
 	}
-	// What the caller has set for other builds must not reach this one.
-	b.env = append(b.env, "GOFLAGS=", "GOWORK=off", "CGO_ENABLED=1", "GOOS=linux", "GOARCH="+b.Arch)
 	toolchain := b.toolchain()
 	version, err := b.goCommand(ctx, "env", "GOVERSION")
 	if err != nil {
@@ -157,6 +159,47 @@ func (b *build) prepare(ctx context.Context) error {
 		return fmt.Errorf("%s is in no module: run go mod init there", b.Dir)
 	}
 	b.env = append(b.env, "GOWORK="+filepath.Join(b.scratch, "go.work"))
+	return nil
+}
+
+// kept are the variables of the go command that a build may have from its caller, by
+// the environment or by go env -w: where modules come from, where things are cached,
+// and which C compiler there is. All others say what is built, which is for the host to
+// say.
+func kept() []string {
+	return []string{
+		"GOPROXY", "GONOPROXY", "GOPRIVATE", "GOSUMDB", "GONOSUMDB", "GOINSECURE", "GOVCS", "GOAUTH",
+		"GOPATH", "GOMODCACHE", "GOCACHE", "GOCACHEPROG", "GOTMPDIR",
+		"CC", "CXX", "AR", "PKG_CONFIG", "CGO_CFLAGS", "CGO_CPPFLAGS", "CGO_CXXFLAGS", "CGO_LDFLAGS",
+	}
+}
+
+// environment sets the variables of the go command. Those that are empty would have the
+// value of go env -w, which GOENV=off keeps away.
+func (b *build) environment(ctx context.Context) error {
+	given := b.Env
+	if given == nil {
+		given = os.Environ()
+	}
+	b.env = slices.Concat(given, []string{"GOFLAGS=", "GOWORK=off"})
+	out, err := b.goCommand(ctx, "env", "-changed", "-json")
+	if err != nil {
+		return err
+	}
+	changed := map[string]string{}
+	if err := json.Unmarshal([]byte(out), &changed); err != nil {
+		return fmt.Errorf("go env -changed -json: %w", err)
+	}
+	b.env = slices.DeleteFunc(slices.Clone(given), func(entry string) bool {
+		key, _, _ := strings.Cut(entry, "=")
+		return strings.HasPrefix(key, "GO") && key != "GOROOT" && !slices.Contains(kept(), key)
+	})
+	for _, key := range kept() {
+		if value, ok := changed[key]; ok {
+			b.env = append(b.env, key+"="+value)
+		}
+	}
+	b.env = append(b.env, "GOENV=off", "GOFLAGS=-mod=readonly", "GOWORK=off", "CGO_ENABLED=1", "GOOS=linux", "GOARCH="+b.Arch)
 	return nil
 }
 
@@ -198,7 +241,7 @@ func (b *build) file() (string, error) {
 
 // compile runs go build, and puts the file in place of an older one: a server that
 // runs has that mapped.
-func (b *build) compile(ctx context.Context, file string) error {
+func (b *build) compile(ctx context.Context, file string) (err error) {
 	absolute, err := filepath.Abs(file)
 	if err != nil {
 		return err
@@ -206,12 +249,18 @@ func (b *build) compile(ctx context.Context, file string) error {
 	if err := os.MkdirAll(filepath.Dir(absolute), 0o755); err != nil {
 		return err
 	}
-	aside := filepath.Join(filepath.Dir(absolute), "."+filepath.Base(absolute)+".new")
+	// Beside it, so that it can be moved in one step, and hidden from servers.
+	scratch, err := os.MkdirTemp(filepath.Dir(absolute), "."+filepath.Base(absolute)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
+	built := filepath.Join(scratch, filepath.Base(absolute))
 	ldflags := "-s -w"
 	if b.Version != "" {
 		ldflags += " -X main.version=" + b.Version
 	}
-	args := []string{"build", "-buildmode=plugin", "-buildvcs=false", "-ldflags=" + ldflags, "-o", aside}
+	args := []string{"build", "-buildmode=plugin", "-buildvcs=false", "-ldflags=" + ldflags, "-o", built}
 	for _, s := range b.host.Info.Settings {
 		switch s.Key {
 		case "-trimpath", "-race", "-msan", "-asan", "-tags", "-gcflags", "-asmflags":
@@ -223,16 +272,14 @@ func (b *build) compile(ctx context.Context, file string) error {
 	}
 	b.say("building %s for linux/%s", b.module, b.Arch)
 	if _, err := b.goCommand(ctx, append(args, ".")...); err != nil {
-		return errors.Join(err, removeIfThere(aside))
-	}
-	return os.Rename(aside, absolute)
-}
-
-func removeIfThere(file string) error {
-	if err := os.Remove(file); !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	return nil
+	if b.Check != nil {
+		if err := b.Check(built, file); err != nil {
+			return err
+		}
+	}
+	return os.Rename(built, absolute)
 }
 
 func (b *build) say(format string, args ...any) {

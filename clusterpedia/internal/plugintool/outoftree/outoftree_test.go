@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -47,6 +48,7 @@ func proxy(t *testing.T) string {
 	add(dep, "v1.0.0", "package lib\n\nfunc Old() string { return \"v1.0.0\" }\n")
 	add(dep, "v1.1.0", "package lib\n\nfunc Old() string { return \"v1.1.0\" }\n\nfunc Mid() {}\n")
 	add(dep, "v1.2.0", "package lib\n\nfunc Old() string { return \"v1.2.0\" }\n\nfunc Mid() {}\n\nfunc New() {}\n")
+	add("fork.example/lib", "v1.1.0", "package lib\n\nfunc Old() string { return \"fork\" }\n\nfunc Mid() {}\n")
 	add("other.example/lib", "v1.0.0", "package lib\n\nfunc Name() string { return \"other\" }\n")
 	return dir
 }
@@ -57,7 +59,8 @@ type bench struct {
 	host string
 }
 
-func newBench(t *testing.T) *bench {
+// newBench builds a host; directives are what its go.work says besides.
+func newBench(t *testing.T, directives string) *bench {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("builds plugins")
@@ -66,7 +69,7 @@ func newBench(t *testing.T) *bench {
 	workspace := t.TempDir()
 	require.NoError(t, WriteContract(filepath.Join(workspace, "storage-api")))
 	write(t, workspace, map[string]string{
-		"go.work":     "go 1.26.0\n\nuse (\n\t./host\n\t./storage-api\n)\n\nreplace clusterpedia.io/storage-api v0.0.0 => ./storage-api\n",
+		"go.work":     "go 1.26.0\n\nuse (\n\t./host\n\t./storage-api\n)\n\nreplace clusterpedia.io/storage-api v0.0.0 => ./storage-api\n" + directives,
 		"host/go.mod": "module fixture.example/host\n\ngo 1.26.0\n\nrequire (\n\tclusterpedia.io/storage-api v0.0.0\n\t" + dep + " v1.1.0\n)\n",
 		"host/main.go": `package main
 
@@ -132,7 +135,7 @@ func main() {}
 
 func TestBuild(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newBench(t, "")
 	const lib = "\t\"" + dep + "\""
 	for name, tc := range map[string]struct {
 		requires, imports, use string
@@ -140,10 +143,11 @@ func TestBuild(t *testing.T) {
 		err                    string
 	}{
 		"nothing but the storage API": {use: `"own"`, output: "v1.1.0 named own"},
-		"a lower version":             {"require " + dep + " v1.0.0\n", lib, "lib.Old()", dep + " v1.1.0: the plugin would have v1.0.0, the host has v1.1.0", "v1.1.0 named v1.1.0", ""},
+		"a lower version":             {"require " + dep + " v1.0.0\n", lib, "lib.Old()", dep + ": the plugin would have v1.0.0, the host has v1.1.0", "v1.1.0 named v1.1.0", ""},
 		"the same version":            {"require " + dep + " v1.1.0\n", lib, "lib.Old()", "", "v1.1.0 named v1.1.0", ""},
-		"a higher version":            {"require " + dep + " v1.2.0\n", lib, "lib.Old()", dep + " v1.1.0: the plugin would have v1.2.0, the host has v1.1.0", "v1.1.0 named v1.1.0", ""},
+		"a higher version":            {"require " + dep + " v1.2.0\n", lib, "lib.Old()", dep + ": the plugin would have v1.2.0, the host has v1.1.0", "v1.1.0 named v1.1.0", ""},
 		"what only a higher one has":  {"require " + dep + " v1.2.0\n", lib, "func() string { lib.New(); return `` }()", "", "", "undefined: lib.New"},
+		"another in its place":        {"require " + dep + " v1.1.0\nreplace " + dep + " => fork.example/lib v1.1.0\n", lib, "lib.Old()", dep + ": the plugin would have v1.1.0 => fork.example/lib v1.1.0, the host has v1.1.0", "v1.1.0 named v1.1.0", ""},
 		"a module of its own":         {"require other.example/lib v1.0.0\n", "\t\"other.example/lib\"", "lib.Name()", "", "v1.1.0 named other", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -153,7 +157,9 @@ func TestBuild(t *testing.T) {
 			var log strings.Builder
 			out := t.TempDir()
 			// What a user has set for builds of another kind is not in the way.
-			env := append(slices.Clone(b.env), "GOFLAGS=-mod=mod -race", "GOWORK=/missing", "CGO_ENABLED=0")
+			settings := filepath.Join(t.TempDir(), "env")
+			require.NoError(t, os.WriteFile(settings, []byte("GOFLAGS=-race\nGOEXPERIMENT=arenas\nGOAMD64=v3\n"), 0o600))
+			env := append(slices.Clone(b.env), "GOFLAGS=-mod=mod -race", "GOWORK=/missing", "CGO_ENABLED=0", "GOEXPERIMENT=arenas", "GOENV="+settings)
 			file, err := Build(t.Context(), Options{Host: b.host, Dir: dir, Output: out, Log: &log, Env: env})
 			require.Equal(t, before, snapshot(t, dir), "the repository changed")
 			if tc.err != "" {
@@ -169,6 +175,48 @@ func TestBuild(t *testing.T) {
 			require.Equal(t, tc.output, strings.TrimSpace(string(text)))
 		})
 	}
+}
+
+// TestBuildForReplaced builds for hosts that have another module in a module's place.
+func TestBuildForReplaced(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "replace "+dep+" v1.1.0 => fork.example/lib v1.1.0\n")
+	for _, version := range []string{"v1.0.0", "v1.1.0", "v1.2.0"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			dir := pluginRepository(t, "require "+dep+" "+version+"\n", "\t\""+dep+"\"", "lib.Old()")
+			file, err := Build(t.Context(), Options{Host: b.host, Dir: dir, Output: t.TempDir(), Env: b.env})
+			require.NoError(t, err)
+			text, err := exec.CommandContext(t.Context(), b.host, file).CombinedOutput()
+			require.NoError(t, err, string(text))
+			require.Equal(t, "fork named fork", strings.TrimSpace(string(text)))
+		})
+	}
+	local := t.TempDir()
+	write(t, local, map[string]string{"go.mod": "module " + dep + "\n\ngo 1.25\n", "lib.go": "package lib\n\nfunc Old() string { return \"local\" }\n"})
+	replaced := newBench(t, "replace "+dep+" v1.1.0 => "+local+"\n")
+	dir := pluginRepository(t, "require "+dep+" v1.1.0\n", "\t\""+dep+"\"", "lib.Old()")
+	_, err := Build(t.Context(), Options{Host: replaced.host, Dir: dir, Output: t.TempDir(), Env: replaced.env})
+	require.EqualError(t, err, "the host was built from a directory in place of module dep.example/lib v1.1.0, which the plugin needs too: only who has that directory can build the plugin; or let the plugin do without the module")
+	used := newBench(t, "use "+local+"\n")
+	_, err = Build(t.Context(), Options{Host: used.host, Dir: dir, Output: t.TempDir(), Env: used.env})
+	require.EqualError(t, err, "the host was built from a directory of module dep.example/lib, which the plugin needs too: only who has that directory can build the plugin; or let the plugin do without the module")
+}
+
+// TestBuildChecked keeps an older plugin in place of one that does not pass.
+func TestBuildChecked(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "")
+	dir, out := pluginRepository(t, "", "", `"own"`), t.TempDir()
+	write(t, out, map[string]string{"own.so": "older"})
+	before := snapshot(t, out)
+	misfit := errors.New("misfit")
+	_, err := Build(t.Context(), Options{Host: b.host, Dir: dir, Output: filepath.Join(out, "own.so"), Env: b.env, Check: func(built, _ string) error {
+		require.FileExists(t, built)
+		return misfit
+	}})
+	require.ErrorIs(t, err, misfit)
+	require.Equal(t, before, snapshot(t, out))
 }
 
 func goarch(t *testing.T) string {

@@ -34,16 +34,25 @@ func (b *build) pin(ctx context.Context) error {
 		}
 		changed := false
 		for _, module := range slices.Sorted(maps.Keys(shared)) {
-			got, want := shared[module], b.hostModule(module)
-			if want == nil || want.Version == got {
+			got, host := shared[module], b.hostModule(module)
+			if host == nil {
 				continue
 			}
-			if want.Replace != nil && want.Replace.Version == "" {
-				return fmt.Errorf("the host was built from a directory in place of module %s %s, which the plugin needs too: only who has that directory can build the plugin", module, want.Version)
+			want, err := sourceOf(host)
+			if err != nil {
+				return err
 			}
-			b.say("%s %s: the plugin would have %s, the host has %s", module, want.Version, got, want.Version)
-			b.pins[module] = want.Version
-			b.excluded[module] = append(b.excluded[module], got)
+			if got == want || b.pins[module] == host.Version && got.version == host.Version {
+				continue // the latter is refused by the verification, if it matters
+			}
+			b.say("%s: the plugin would have %s, the host has %s", module, got, want)
+			b.pins[module] = host.Version
+			if want.replaced == "" && got.replaced != "" {
+				b.restored[module] = true
+			}
+			if got.version != host.Version {
+				b.excluded[module] = append(b.excluded[module], got.version)
+			}
 			changed = true
 		}
 		if !changed {
@@ -51,6 +60,40 @@ func (b *build) pin(ctx context.Context) error {
 		}
 	}
 	return fmt.Errorf("the versions of the plugin's modules do not settle on the host's after %d rounds", maxRounds)
+}
+
+// devel is the version of a module that is a directory, see debug.Module.
+const devel = "(devel)"
+
+// source is what a module's packages are made from.
+type source struct {
+	version string
+	// replaced is the module and version in its place, parted by a space; empty if none.
+	replaced string
+}
+
+// String is, for example, "v1.0.0" or "v1.0.0 => example.io/fork v1.0.1".
+func (s source) String() string {
+	if s.replaced == "" {
+		return s.version
+	}
+	return s.version + " => " + s.replaced
+}
+
+// sourceOf returns what the host has of a module, if others can have it too.
+func sourceOf(m *debug.Module) (source, error) {
+	const cure = "only who has that directory can build the plugin; or let the plugin do without the module"
+	if m.Version == devel {
+		return source{}, fmt.Errorf("the host was built from a directory of module %s, which the plugin needs too: %s", m.Path, cure)
+	}
+	if m.Replace != nil && (m.Replace.Version == devel || m.Replace.Version == "") {
+		return source{}, fmt.Errorf("the host was built from a directory in place of module %s %s, which the plugin needs too: %s", m.Path, m.Version, cure)
+	}
+	s := source{version: m.Version}
+	if m.Replace != nil {
+		s.replaced = m.Replace.Path + " " + m.Replace.Version
+	}
+	return s, nil
 }
 
 // hostModule is a module that the host was built with, unless it is one of the
@@ -86,6 +129,9 @@ func (b *build) writeWorkspace() error {
 		if m.Sum != "" {
 			fmt.Fprintf(&sum, "%s %s %s\n", m.Path, m.Version, m.Sum)
 		}
+		if b.restored[module] {
+			fmt.Fprintf(&work, "\nreplace %s %s => %s %s\n", m.Path, m.Version, m.Path, m.Version)
+		}
 		if m.Replace != nil {
 			fmt.Fprintf(&work, "\nreplace %s %s => %s %s\n", m.Path, m.Version, m.Replace.Path, m.Replace.Version)
 			fmt.Fprintf(&sum, "%s %s %s\n", m.Replace.Path, m.Replace.Version, m.Replace.Sum)
@@ -107,20 +153,25 @@ func (b *build) writeWorkspace() error {
 
 // sharedModules returns the modules, with the versions that the workspace selects,
 // of the plugin's packages that the host has too.
-func (b *build) sharedModules(ctx context.Context) (map[string]string, error) {
-	out, err := b.goCommand(ctx, "list", "-deps", "-f", "{{with .Module}}{{$.ImportPath}} {{.Path}} {{.Version}}{{end}}", ".")
+func (b *build) sharedModules(ctx context.Context) (map[string]source, error) {
+	out, err := b.goCommand(ctx, "list", "-deps", "-f", "{{with .Module}}{{$.ImportPath}} {{.Path}} {{.Version}}{{with .Replace}} {{.Path}} {{.Version}}{{end}}{{end}}", ".")
 	if err != nil {
 		return nil, err
 	}
-	shared := map[string]string{}
+	shared := map[string]source{}
 	for line := range strings.Lines(out) {
-		fields := strings.Fields(line)
-		if len(fields) != 3 {
+		fields := strings.SplitN(strings.TrimSpace(line), " ", 4)
+		if len(fields) < 3 {
 			continue // of the standard library, or of the workspace
 		}
-		if _, ok := b.host.Packages[fields[0]]; ok {
-			shared[fields[1]] = fields[2]
+		if _, ok := b.host.Packages[fields[0]]; !ok {
+			continue
 		}
+		s := source{version: fields[2]}
+		if len(fields) == 4 && fields[3] != fields[1]+" "+fields[2] {
+			s.replaced = fields[3]
+		}
+		shared[fields[1]] = s
 	}
 	return shared, nil
 }
