@@ -27,6 +27,7 @@ die() { echo "builder.sh: $*" >&2; exit 1; }
 
 here=$(cd "$(dirname "$0")/.." && pwd)
 repo=${CLUSTERPEDIA_REPO:-$here}
+if [ -n "${OUTPUT_DIR:-}" ]; then OUTPUT_DIR=$(realpath -m "$OUTPUT_DIR"); fi # make runs elsewhere
 os=${GOOS:-linux} arch=${GOARCH:-$(go env GOHOSTARCH)}
 
 [ $# -gt 0 ] || { usage; exit 0; }

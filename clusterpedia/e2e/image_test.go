@@ -143,7 +143,7 @@ func TestBuilder(t *testing.T) {
 	builder := filepath.Join(shared.root, "hack", "builder.sh")
 	require.Contains(t, w.must(t, "", builder), "builder.sh plugins NAME.so")
 	require.Contains(t, w.must(t, "", filepath.Join(shared.root, "hack", "init-plugin.sh"), "example.com/you/tiny-storage"), "a storage layer named")
-	w.env = append(w.env, "PLUGIN_REPO="+w.path("tiny-storage"), "OUTPUT_DIR="+w.path("out"), "HOST_BINARY="+w.path("bin", "apiserver"), "PLUGIN_VERSION=v0.3.0")
+	w.env = append(w.env, "PLUGIN_REPO="+w.path("tiny-storage"), "OUTPUT_DIR=out", "HOST_BINARY="+w.path("bin", "apiserver"), "PLUGIN_VERSION=v0.3.0")
 	w.must(t, "", builder, "plugins", "tiny.so")
 	require.Contains(t, w.must(t, "", "clusterpedia", "plugin", "list", "out/plugins"), "v0.3.0")
 	for _, tc := range []struct {

@@ -180,7 +180,9 @@ spec:
             - --storage-config=/etc/clusterpedia/storage/config.yaml
             {{- end }}
             {{- range $flag := keys $flags | sortAlpha }}
-            - {{ printf "--%s=%v" $flag (get $flags $flag) | quote }}
+            {{- $value := get $flags $flag }}
+            {{- if kindIs "float64" $value }}{{ $value = toJson $value }}{{ end }}
+            - {{ printf "--%s=%v" $flag $value | quote }}
             {{- end }}
           env:
             - name: CLUSTERPEDIA_NAMESPACE
@@ -258,7 +260,9 @@ metadata:
   labels:
     {{- include "clusterpedia.labels" .root | nindent 4 }}
 spec:
-  {{- toYaml .values.podDisruptionBudget | nindent 2 }}
+  {{- $budget := .values.podDisruptionBudget }}
+  {{- if $budget.minAvailable }}{{ $budget = omit $budget "maxUnavailable" }}{{ end }}
+  {{- toYaml $budget | nindent 2 }}
   selector:
     matchLabels:
       {{- include "clusterpedia.selector" . | nindent 6 }}
