@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
+	"strings"
 
 	storageapi "clusterpedia.io/storage-api"
 )
@@ -18,11 +20,19 @@ var requirement = regexp.MustCompile(`(?m)^\s*(?:require\s+)?` + regexp.QuoteMet
 // version of the storage API that the module requires need not be published: go looks
 // for it all the same, unless it is replaced.
 func Work(language string, goMod []byte, root, contract string) string {
-	work := fmt.Sprintf("go %s\n\nuse (\n\t%s\n\t%s\n)\n", language, root, contract)
+	work := fmt.Sprintf("go %s\n\nuse (\n\t%s\n\t%s\n)\n", language, quoted(root), quoted(contract))
 	if required := requirement.FindSubmatch(goMod); required != nil {
-		work += fmt.Sprintf("\nreplace %s %s => %s\n", storageapi.Path, required[1], contract)
+		work += fmt.Sprintf("\nreplace %s %s => %s\n", storageapi.Path, required[1], quoted(contract))
 	}
 	return work
+}
+
+// quoted returns a path as go.work has it, see https://go.dev/ref/mod#go-mod-file-lexical.
+func quoted(path string) string {
+	if strings.ContainsAny(path, " \t\"`'()[]{},") || strings.Contains(path, "//") {
+		return strconv.Quote(path)
+	}
+	return path
 }
 
 // WriteContract writes the source of the storage API that this program carries into

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	gobuild "go/build"
 	"io"
 	"os"
 	"os/exec"
@@ -56,11 +57,14 @@ func Build(ctx context.Context, o Options) (file string, err error) {
 	if err := host.CanOpenPlugins(); err != nil {
 		return "", fmt.Errorf("--host: %w", err)
 	}
-	if o.Dir, err = mainPackage(o.Dir); err != nil {
-		return "", err
+	if strings.ContainsAny(o.Version, " \t\n'\"") {
+		return "", fmt.Errorf("--plugin-version: %q must have neither spaces nor quotes", o.Version)
 	}
 	if o.Arch == "" {
 		o.Arch = host.Setting("GOARCH")
+	}
+	if o.Dir, err = mainPackage(o.Dir, o.Arch, host.Setting("-tags")); err != nil {
+		return "", err
 	}
 	scratch, err := os.MkdirTemp("", "clusterpedia-plugin-")
 	if err != nil {
@@ -80,31 +84,29 @@ func Build(ctx context.Context, o Options) (file string, err error) {
 	return file, b.compile(ctx, file)
 }
 
-// mainPackage returns the absolute directory of the plugin's main package.
-func mainPackage(dir string) (string, error) {
+// mainPackage returns the absolute directory of the plugin's main package, for an
+// architecture and with build tags, which are parted by commas.
+func mainPackage(dir, arch, tags string) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return "", err
 	}
+	target := gobuild.Default
+	target.GOOS, target.GOARCH, target.CgoEnabled, target.BuildTags = "linux", arch, true, strings.Split(tags, ",")
 	for _, candidate := range []string{dir, filepath.Join(dir, "plugin")} {
-		files, err := filepath.Glob(filepath.Join(candidate, "*.go"))
-		if err != nil {
+		if info, err := os.Stat(candidate); err != nil || !info.IsDir() {
+			continue
+		}
+		found, err := target.ImportDir(candidate, 0)
+		if _, none := errors.AsType[*gobuild.NoGoError](err); err != nil && !none {
 			return "", err
 		}
-		for _, file := range files {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				return "", err
-			}
-			if mainClause.Match(text) && !strings.HasSuffix(file, "_test.go") {
-				return candidate, nil
-			}
+		if err == nil && found.IsCommand() && len(found.GoFiles)+len(found.CgoFiles) > 0 {
+			return candidate, nil
 		}
 	}
 	return "", fmt.Errorf("there is no main package in %s, nor in plugin/ below it: name the directory of the plugin's main package", dir)
 }
-
-var mainClause = regexp.MustCompile(`(?m)^package main\b`)
 
 // build is one build in the making.
 type build struct {

@@ -113,7 +113,7 @@ func write(t *testing.T, dir string, files map[string]string) {
 // pluginRepository is a repository whose plugin uses what is given of other modules.
 func pluginRepository(t *testing.T, requires, imports, use string) string {
 	t.Helper()
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "a directory")
 	write(t, dir, map[string]string{
 		"go.mod": "module fixture.example/own-storage\n\ngo 1.25\n\nrequire clusterpedia.io/storage-api v0.0.0\n" + requires,
 		"plugin/main.go": `package main
@@ -260,8 +260,37 @@ func TestBuildRefuses(t *testing.T) {
 			require.ErrorContains(t, err, tc.want)
 		})
 	}
-	_, err = mainPackage(filepath.Join(dir, "lib"))
-	require.ErrorContains(t, err, "there is no main package in")
+}
+
+func TestMainPackage(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, map[string]string{
+		"lib/lib.go": "package lib\n", "main/main.go": "package main\n", "above/lib.go": "package above\n", "above/plugin/main.go": "package main\n",
+		"generator/lib.go": "package generator\n", "generator/generate.go": "//go:build ignore\n\npackage main\n", "generator/plugin/main.go": "package main\n",
+		"tagged/main.go": "//go:build own\n\npackage main\n", "two/lib.go": "package two\n", "two/main.go": "package main\n", "tests/main_test.go": "package main\n",
+	})
+	for name, tc := range map[string]struct{ tags, want, err string }{
+		"main":      {want: "main"},
+		"above":     {want: "above/plugin"},
+		"generator": {want: "generator/plugin"},
+		"tagged":    {tags: "some,own", want: "tagged"},
+		"lib":       {err: "there is no main package in"},
+		"tests":     {err: "there is no main package in"},
+		"missing":   {err: "there is no main package in"},
+		"two":       {err: "found packages two (lib.go) and main (main.go)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			found, err := mainPackage(filepath.Join(dir, name), "amd64", tc.tags)
+			if tc.err != "" {
+				require.ErrorContains(t, err, tc.err)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, filepath.Join(dir, tc.want), found)
+		})
+	}
 }
 
 func TestWriteContract(t *testing.T) {
