@@ -354,7 +354,7 @@ func (c *check) skew() {
 		}
 		mod := moduleOf(pkg, c.pluginModules)
 		h, p := c.hostModules[mod], c.pluginModules[mod]
-		if warned[mod] || h.sum == "" || p.sum == "" || h == p {
+		if warned[mod] || h.sum == "" || p.sum == "" || h.sum == p.sum {
 			continue
 		}
 		warned[mod] = true

@@ -180,6 +180,13 @@ func TestCheck(t *testing.T) {
 			cure: "build the plugin with golang.org/x/text v0.40.0", rows: 1,
 		},
 
+		"same sources by a replacement": {
+			change: func(_, p *Image) {
+				d := dep(p, "golang.org/x/text")
+				d.Replace, d.Sum = &debug.Module{Path: d.Path, Version: d.Version, Sum: d.Sum}, ""
+			}, loadable: true,
+		},
+
 		"second plugin": {earlier: image("example.com/first"), loadable: true},
 		"second plugin, other dependency": {
 			change: change(private), earlier: image("example.com/first"),
