@@ -138,8 +138,8 @@ update-digest: ## Write the digest of the storage contract, which may need anoth
 	cd storage-api && go test ./digest -run TestSource -update && go test ./digest -run TestVersion -update
 
 .PHONY: update-golden
-update-golden: ## Write the golden files of the chart.
-	$(MAKE) -C . all >/dev/null && cd clusterpedia/e2e && GOWORK=off go test -run TestChartGolden . -update
+update-golden: ## Write the golden files of the chart and of the flags.
+	$(MAKE) -C . all >/dev/null && cd clusterpedia/e2e && GOWORK=off go test -run 'Golden$$' . -update
 
 .PHONY: update-codegen
 update-codegen: ## Generate code and CRDs from the API types.

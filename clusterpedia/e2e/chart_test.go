@@ -3,7 +3,6 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,8 +23,6 @@ import (
 	"clusterpedia.io/testbed/cluster"
 	"clusterpedia.io/testbed/stack"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // chart is the chart, and a helm to render it with.
 type chart struct{ helm, dir string }
@@ -79,14 +76,7 @@ func TestChartGolden(t *testing.T) {
 	t.Parallel()
 	c := newChart(t)
 	for _, file := range c.values(t) {
-		got := c.render(t, "-f", file)
-		golden := strings.TrimSuffix(file, ".yaml") + ".golden"
-		if *update {
-			require.NoError(t, os.WriteFile(golden, []byte(got), 0o644))
-		}
-		want, err := os.ReadFile(golden)
-		require.NoError(t, err)
-		require.Equal(t, string(want), got, "%s; to accept it, run the test with -update", golden)
+		requireGolden(t, strings.TrimSuffix(file, ".yaml")+".golden", c.render(t, "-f", file))
 	}
 }
 
