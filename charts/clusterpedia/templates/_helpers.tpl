@@ -194,6 +194,9 @@ spec:
             - name: DB_PASSWORD
               valueFrom: {secretKeyRef: {name: {{ include "clusterpedia.passwordSecret" $root }}, key: {{ $root.Values.storage.passwordKey }}}}
             {{- end }}
+            {{- with .values.extraEnv }}
+            {{- toYaml . | nindent 12 }}
+            {{- end }}
           {{- with .ports }}
           ports:
             {{- toYaml . | nindent 12 }}
