@@ -36,12 +36,12 @@ func rootfs(t *testing.T, server string) string {
 	return root
 }
 
-// in is a command in a root file system, with the user and what the chart's security context
-// leaves to it. The other capabilities are chroot's, which sheds them with its user.
+// in is a command in a root file system, with the images' user, and the only capability that
+// the chart leaves to it. The others are chroot's, which sheds them with its user.
 func in(ctx context.Context, root string, args ...string) *exec.Cmd {
 	user := fmt.Sprintf("%d:%d", nobody, nobody)
 	cmd := exec.CommandContext(ctx, "setpriv", slices.Concat([]string{
-		"--no-new-privs", "--bounding-set=-all,+net_bind_service,+sys_chroot,+setuid,+setgid",
+		"--bounding-set=-all,+net_bind_service,+sys_chroot,+setuid,+setgid",
 		"chroot", "--userspec=" + user, "--groups=" + strconv.Itoa(nobody), root,
 	}, args)...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH") + ":/usr/local/bin", "GODEBUG=netdns=go"}
