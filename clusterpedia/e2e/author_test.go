@@ -90,10 +90,7 @@ func TestAuthor(t *testing.T) {
 
 	d := deploy(t, "tiny", "")
 	d.Env = []string{"STORAGE_PLUGINS=" + w.path("plugins")}
-	var err error
-	d.apiserver, err = d.StartBindingAPIServer(t.Context())
-	require.NoError(t, err)
-	d.register(t)
+	d.bind(t)
 	require.Contains(t, d.apiserver.LogTail(1<<20), "tiny-storage")
 	servedAsIs(t, d, sqlStorage{})
 	kubectlTables(t, d, sqlStorage{})

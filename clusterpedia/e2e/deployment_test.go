@@ -129,6 +129,15 @@ func (d *deployment) register(t *testing.T) {
 	}
 }
 
+// bind starts the binding-apiserver and registers all members with it.
+func (d *deployment) bind(t *testing.T) {
+	t.Helper()
+	var err error
+	d.apiserver, err = d.StartBindingAPIServer(t.Context())
+	require.NoError(t, err)
+	d.register(t)
+}
+
 // kubectl runs kubectl, with the context that sees all clusters unless the
 // arguments choose another, and returns what it prints.
 func (d *deployment) kubectl(ctx context.Context, args ...string) (string, error) {

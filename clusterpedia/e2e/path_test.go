@@ -61,10 +61,7 @@ func TestSQL(t *testing.T) {
 // memory.
 func TestBinding(t *testing.T) {
 	d := deploy(t, "memory", "")
-	var err error
-	d.apiserver, err = d.StartBindingAPIServer(t.Context())
-	require.NoError(t, err)
-	d.register(t)
+	d.bind(t)
 	require.Contains(t, d.apiserver.LogTail(1<<20), "memorystorage.so")
 	servedAsIs(t, d, sqlStorage{})
 	kubectlTables(t, d, sqlStorage{})
@@ -75,6 +72,7 @@ func TestBinding(t *testing.T) {
 
 	// What it kept is gone with it, and read again.
 	require.NoError(t, d.apiserver.Kill())
+	var err error
 	d.apiserver, err = d.StartBindingAPIServer(t.Context())
 	require.NoError(t, err)
 	eventually(t, syncLimit, func() error { return d.compare(t.Context()) })

@@ -53,11 +53,7 @@ the like) brings.`,
 
 // build builds a plugin that takes its place only if it fits.
 func build(ctx context.Context, o outoftree.Options, w io.Writer) error {
-	host, err := preflight.Read(o.Host)
-	if err != nil {
-		return fmt.Errorf("--host: %w", err)
-	}
-	o.Check = func(built, file string) error {
+	o.Check = func(host *preflight.Image, built, file string) error {
 		if o.Arch != "" && o.Arch != host.Setting("GOARCH") {
 			fmt.Fprintf(o.Log, "not verified: the server is for %s; verify it with: clusterpedia plugin verify --host BINARY %s\n", host.Setting("GOARCH"), file)
 			return nil

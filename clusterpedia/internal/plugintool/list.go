@@ -58,7 +58,8 @@ the first server.`,
 // reader is a server that may read a directory of plugins.
 type reader struct {
 	*preflight.Image
-	name string
+	name    string
+	machine preflight.Machine
 	// ignored says why the server does not open a file.
 	ignored map[string]string
 	// cannot says why the server would not start with that directory; empty if it would.
@@ -73,7 +74,7 @@ func readersOf(hosts []string, dir string) ([]reader, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--host: %w", err)
 		}
-		r := reader{Image: host, name: filepath.Base(path), ignored: map[string]string{}}
+		r := reader{Image: host, name: filepath.Base(path), machine: machineOf(host), ignored: map[string]string{}}
 		_, ignored, err := choose(host, []string{dir})
 		for _, i := range ignored {
 			r.ignored[i.Path] = i.Why
@@ -89,15 +90,21 @@ func readersOf(hosts []string, dir string) ([]reader, error) {
 	return readers, nil
 }
 
-// verdict says whether the server opens a plugin.
-func (r *reader) verdict(file string) string {
+// verdict says whether the server opens a plugin; plugin is nil if it cannot be read.
+func (r *reader) verdict(file string, plugin *preflight.Image) string {
 	if r.cannot != "" {
 		return r.name + " " + r.cannot
 	}
 	if why, ok := r.ignored[file]; ok {
 		return "ignored by " + r.name + ": " + why
 	}
-	if report := preflight.Verify(r.Image, machineOf(r.Image), []string{file})[0]; !report.Loadable {
+	var report *preflight.Report
+	if plugin != nil {
+		report = preflight.Check(r.Image, r.machine, plugin)
+	} else {
+		report = preflight.Verify(r.Image, r.machine, []string{file})[0] // tells why
+	}
+	if !report.Loadable {
 		return "refused by " + r.name + ": " + report.Reason()
 	}
 	return "fits " + r.name
@@ -136,7 +143,7 @@ func describe(readers []reader, file string) string {
 		if err == nil && plugin.Contract() != "" {
 			contract = contractName(r.Image, plugin)
 		}
-		verdicts[i] = r.verdict(file)
+		verdicts[i] = r.verdict(file, plugin)
 	}
 	return strings.Join([]string{storageplugin.PluginName(file), filepath.Base(file), version, contract, goVersion, strings.Join(verdicts, "; ")}, "\t")
 }

@@ -5,11 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"time"
 
+	metatable "k8s.io/apimachinery/pkg/api/meta/table"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/duration"
 
 	"clusterpedia.io/api/clusterpedia/v1beta1"
 )
@@ -56,12 +55,9 @@ func itemRow(document []byte) (metav1.TableRow, error) {
 	if err := json.Unmarshal(document, item); err != nil {
 		return metav1.TableRow{}, fmt.Errorf("read the metadata of an object: %w", err)
 	}
-	gvk, age := item.GroupVersionKind(), "<unknown>"
-	if !item.CreationTimestamp.IsZero() {
-		age = duration.HumanDuration(time.Since(item.CreationTimestamp.Time))
-	}
+	gvk := item.GroupVersionKind()
 	return metav1.TableRow{
-		Cells:  []any{item.Annotations[v1beta1.ShadowAnnotationClusterName], gvk.Group, gvk.Version, gvk.Kind, item.Namespace, item.Name, age},
+		Cells:  []any{item.Annotations[v1beta1.ShadowAnnotationClusterName], gvk.Group, gvk.Version, gvk.Kind, item.Namespace, item.Name, metatable.ConvertToHumanReadableDateType(item.CreationTimestamp)},
 		Object: runtime.RawExtension{Object: item},
 	}, nil
 }

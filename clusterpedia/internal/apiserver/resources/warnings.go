@@ -21,17 +21,8 @@ const maxWarnings = 10
 // warn tells the client which of the clusters that an answer is made of may be out of
 // date, and since when. named are those that the client asks for; none: all.
 func (h *Handler) warn(ctx context.Context, s *scope, named []string) {
-	all, err := h.Clusters.List(labels.Everything())
-	if err != nil {
-		klog.ErrorS(err, "The PediaClusters cannot be listed") // from memory: cannot happen
-		return
-	}
-	slices.SortFunc(all, func(a, b *clusterv1alpha2.PediaCluster) int { return strings.Compare(a.Name, b.Name) })
 	given, more := 0, 0
-	for _, cluster := range all {
-		if len(named) > 0 && !slices.Contains(named, cluster.Name) {
-			continue
-		}
+	for _, cluster := range h.clusters(named) {
 		switch text := s.doubt(cluster, len(named) > 0); {
 		case text == "":
 		case given == maxWarnings:
@@ -44,6 +35,25 @@ func (h *Handler) warn(ctx context.Context, s *scope, named []string) {
 	if more > 0 {
 		warning.AddWarning(ctx, "", fmt.Sprintf("%d more clusters are not ready or still read for the first time", more))
 	}
+}
+
+// clusters returns the clusters of these names that there are, or all, by name.
+func (h *Handler) clusters(named []string) []*clusterv1alpha2.PediaCluster {
+	if len(named) == 0 {
+		all, err := h.Clusters.List(labels.Everything())
+		if err != nil {
+			klog.ErrorS(err, "The PediaClusters cannot be listed") // from memory: cannot happen
+		}
+		slices.SortFunc(all, func(a, b *clusterv1alpha2.PediaCluster) int { return strings.Compare(a.Name, b.Name) })
+		return all
+	}
+	var found []*clusterv1alpha2.PediaCluster
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(named))) {
+		if cluster, err := h.Clusters.Get(name); err == nil {
+			found = append(found, cluster)
+		}
+	}
+	return found
 }
 
 // doubt says why what is served of a cluster may be out of date; empty if it is not. A

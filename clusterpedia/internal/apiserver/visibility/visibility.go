@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -218,12 +219,7 @@ func (c *Checker) usedNamespaces(ctx context.Context, cluster string) ([]string,
 		}
 		return nil
 	})
-	names := make([]string, 0, len(seen))
-	for name := range seen {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names, err
+	return slices.Sorted(maps.Keys(seen)), err
 }
 
 // allowed asks for one namespace of a cluster, or for the whole cluster.

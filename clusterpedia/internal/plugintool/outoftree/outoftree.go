@@ -43,9 +43,9 @@ type Options struct {
 	Log io.Writer
 	// Env is the environment of the go command; nil means that of this process.
 	Env []string
-	// Check is given what was built, before it takes the place of file; if it fails,
-	// file stays as it was. May be nil.
-	Check func(built, file string) error
+	// Check is given the host and what was built, before it takes the place of file; if
+	// it fails, file stays as it was. May be nil.
+	Check func(host *preflight.Image, built, file string) error
 }
 
 // Build builds a plugin and returns its file.
@@ -277,7 +277,7 @@ func (b *build) compile(ctx context.Context, file string) (err error) {
 		return err
 	}
 	if b.Check != nil {
-		if err := b.Check(built, file); err != nil {
+		if err := b.Check(b.host, built, file); err != nil {
 			return err
 		}
 	}

@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"clusterpedia.io/clusterpedia/internal/storageplugin/preflight"
 )
 
 // dep is a module of which host and plugin may want different versions.
@@ -211,7 +213,7 @@ func TestBuildChecked(t *testing.T) {
 	write(t, out, map[string]string{"own.so": "older"})
 	before := snapshot(t, out)
 	misfit := errors.New("misfit")
-	_, err := Build(t.Context(), Options{Host: b.host, Dir: dir, Output: filepath.Join(out, "own.so"), Env: b.env, Check: func(built, _ string) error {
+	_, err := Build(t.Context(), Options{Host: b.host, Dir: dir, Output: filepath.Join(out, "own.so"), Env: b.env, Check: func(_ *preflight.Image, built, _ string) error {
 		require.FileExists(t, built)
 		return misfit
 	}})
