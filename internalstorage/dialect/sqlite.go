@@ -23,6 +23,9 @@ type sqlite struct{}
 
 func (sqlite) Name() string { return "sqlite" }
 
+// walLimit bounds the wait for a file that another process makes ready.
+const walLimit = 10 * time.Second
+
 // Open opens one connection for writing, whose transactions take the file's only
 // write lock as they begin, and several for reading.
 func (sqlite) Open(c *config.Config, options *gorm.Config) (reader, writer *gorm.DB, err error) {
@@ -43,7 +46,15 @@ func (sqlite) Open(c *config.Config, options *gorm.Config) (reader, writer *gorm
 	}
 	single := *c
 	single.ConnPool = config.ConnPool{MaxIdleConns: 1, MaxOpenConns: 1}
-	if writer, err = connect(driver.Open(file+"?"+params.Encode()), options, &single); err != nil {
+	// Of two servers that start on a new file at once, one makes it a WAL file; for that
+	// SQLite does not let the other wait, whatever its busy timeout.
+	for deadline := time.Now().Add(walLimit); ; <-time.After(walLimit / 1000) {
+		writer, err = connect(driver.Open(file+"?"+params.Encode()), options, &single)
+		if e, ok := errors.AsType[sqlite3.Error](err); !ok || e.Code != sqlite3.ErrBusy || time.Now().After(deadline) {
+			break
+		}
+	}
+	if err != nil {
 		return nil, nil, err
 	}
 	if strings.Contains(file, ":memory:") || params.Get("mode") == "memory" {
