@@ -40,6 +40,7 @@ func programs() map[string]program {
 		"etcd":           kube("go.etcd.io/etcd/server/v3", "half a minute"),
 		"kubectl":        kube("k8s.io/kubernetes/cmd/kubectl", "a minute or two"),
 		"kube-apiserver": kube("k8s.io/kubernetes/cmd/kube-apiserver", "about 5 minutes on 2 cores"),
+		Controllers:      kube("k8s.io/kubernetes/cmd/kube-controller-manager", "a minute or two"),
 		"helm":           {module: "helm", pkg: "helm.sh/helm/v4/cmd/helm", flags: []string{"-ldflags", "-s -w"}, about: "a minute or two"},
 		"mysql":          {module: "mysql", pkg: ".", flags: []string{"-tags", "gms_pure_go", "-ldflags", "-s -w"}, about: "a minute"},
 	}
@@ -47,6 +48,9 @@ func programs() map[string]program {
 
 // Helm is the program that renders the chart.
 const Helm = "helm"
+
+// Controllers is the program of Kubernetes' own controllers.
+const Controllers = "kube-controller-manager"
 
 // ControlPlane are the programs that a cluster needs, and kubectl.
 func ControlPlane() []string { return []string{"etcd", "kubectl", "kube-apiserver"} }

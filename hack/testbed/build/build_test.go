@@ -25,7 +25,7 @@ func TestPrograms(t *testing.T) {
 	cache, module := t.TempDir(), t.TempDir()
 	t.Setenv("CLUSTERPEDIA_CACHE", cache)
 	_, err := Programs(t.Context(), module, io.Discard, "etcd", "k3s")
-	require.ErrorContains(t, err, `unknown program "k3s", want one of etcd, helm, kube-apiserver, kubectl, mysql`)
+	require.ErrorContains(t, err, `unknown program "k3s", want one of etcd, helm, kube-apiserver, kube-controller-manager, kubectl, mysql`)
 
 	dir, err := Dir()
 	require.NoError(t, err)

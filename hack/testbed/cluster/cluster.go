@@ -1,5 +1,6 @@
 // Package cluster runs real Kubernetes control planes on the loopback address: an
-// etcd and a kube-apiserver each, without nodes or controllers.
+// etcd and a kube-apiserver each, without nodes, and without controllers but the garbage
+// collector, if that is asked for.
 package cluster
 
 import (
@@ -108,6 +109,18 @@ func (c *Cluster) StartAPIServer(ctx context.Context) error {
 	return p.Until(ctx, readyLimit, func(ctx context.Context) error { return get(ctx, client, c.URL()+"/readyz") })
 }
 
+// StartGarbageCollector starts Kubernetes' own controller that deletes objects whose
+// owners are gone. Kube-controller-manager is among the binaries then.
+func (c *Cluster) StartGarbageCollector() error {
+	free, err := process.FreePorts(1)
+	if err != nil {
+		return err
+	}
+	_, err = c.start("kube-controller-manager", "--kubeconfig", c.Kubeconfig(), "--controllers", "garbage-collector-controller",
+		"--bind-address", "127.0.0.1", "--secure-port", fmt.Sprint(free[0]), "--leader-elect=false", "-v", "1")
+	return err
+}
+
 func (c *Cluster) start(name string, args ...string) (*process.Process, error) {
 	if p, running := process.Find(c.Dir, name); running {
 		return p, nil
@@ -120,7 +133,7 @@ func (c *Cluster) start(name string, args ...string) (*process.Process, error) {
 
 // Stop stops the control plane. Its data stays.
 func (c *Cluster) Stop() error {
-	return errors.Join(c.stop("kube-apiserver"), c.stop("etcd"))
+	return errors.Join(c.stop("kube-controller-manager"), c.stop("kube-apiserver"), c.stop("etcd"))
 }
 
 func (c *Cluster) stop(name string) error {

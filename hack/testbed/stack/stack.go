@@ -51,7 +51,8 @@ type Stack struct {
 	// ServerKubeconfigs are the kubeconfigs that servers use, by their names; the host's
 	// administrator's is the default.
 	ServerKubeconfigs map[string]string
-	// ManagerArgs and APIServerArgs are added to the servers' arguments.
+	// ManagerArgs are added to the arguments of both managers, APIServerArgs to those of
+	// the apiserver.
 	ManagerArgs, APIServerArgs []string
 
 	config  *rest.Config
@@ -156,6 +157,16 @@ func (s *Stack) StartManager(context.Context) (*process.Process, error) {
 	}
 	args := append(s.common("clustersynchro-manager"), "--leader-elect-resource-namespace", Namespace, "--metrics-host", "127.0.0.1", "--metrics-port", fmt.Sprint(free[0]))
 	return s.start("clustersynchro-manager", append(args, s.ManagerArgs...))
+}
+
+// StartControllerManager starts the controller-manager.
+func (s *Stack) StartControllerManager(context.Context) (*process.Process, error) {
+	free, err := process.FreePorts(1)
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"--kubeconfig", s.kubeconfig("controller-manager"), "--leader-elect-resource-namespace", Namespace, "--metrics-host", "127.0.0.1", "--metrics-port", fmt.Sprint(free[0])}
+	return s.start("controller-manager", append(args, s.ManagerArgs...))
 }
 
 // StartAPIServer starts the apiserver and returns when the host cluster serves its
