@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/pflag"
 	"k8s.io/component-base/metrics/legacyregistry"
+	_ "k8s.io/component-base/metrics/prometheus/clientgo"  // of requests to the host cluster, and of the lease
+	_ "k8s.io/component-base/metrics/prometheus/workqueue" // of the queues
 	"k8s.io/klog/v2"
 
 	"clusterpedia.io/storage-api/storage"
@@ -22,8 +24,9 @@ type MetricsOptions struct {
 	Port int
 }
 
-// NewMetricsOptions returns the defaults.
-func NewMetricsOptions() *MetricsOptions { return &MetricsOptions{Host: "::", Port: 8081} }
+// NewMetricsOptions returns the defaults. Servers that may run side by side have
+// different ports.
+func NewMetricsOptions(port int) *MetricsOptions { return &MetricsOptions{Host: "::", Port: port} }
 
 // AddFlags adds --metrics-host and --metrics-port.
 func (o *MetricsOptions) AddFlags(fs *pflag.FlagSet) {
@@ -44,7 +47,7 @@ const shutdownLimit = 5 * time.Second
 
 // Listen binds the address and returns a function that serves until its context
 // ends: /metrics with the process's and the storage layer's metrics, /healthz, and
-// /readyz, which asks the storage layer.
+// /readyz, which asks the storage layer. A process without one gives nil.
 func (o *MetricsOptions) Listen(ctx context.Context, st storage.Storage) (serve func(context.Context) error, err error) {
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", net.JoinHostPort(o.Host, strconv.Itoa(o.Port)))

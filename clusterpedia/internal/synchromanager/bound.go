@@ -27,7 +27,9 @@ func RunBound(ctx context.Context, o *process.StorageOptions, plugins *storagepl
 		return err
 	}
 	defer closeStorage()
-	host, err := (&Options{Kubeconfig: kubeconfig, QPS: 50, Burst: 100, ContentType: "application/json"}).hostConfig()
+	hostOptions := process.NewHostOptions()
+	hostOptions.Kubeconfig = kubeconfig
+	host, err := hostOptions.Config(userAgent)
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func (o *Options) run(ctx context.Context, plugins *storageplugin.Registry) erro
 		return err
 	}
 	defer closeStorage()
-	host, err := o.hostConfig()
+	host, err := o.Host.Config(userAgent)
 	if err != nil {
 		return err
 	}

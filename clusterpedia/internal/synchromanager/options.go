@@ -5,11 +5,9 @@ package synchromanager
 import (
 	"errors"
 	"fmt"
-	"net/url"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/component-base/featuregate"
 	"k8s.io/component-base/logs"
@@ -25,14 +23,11 @@ import (
 
 // Options are the flags of the program.
 type Options struct {
-	Kubeconfig, Master, ContentType string
-	QPS                             float32
-	Burst                           int
-
 	Workers      int
 	ShardingName string
 	PageSize     int64
 
+	Host           *process.HostOptions
 	LeaderElection *process.LeaderElection
 	Storage        *process.StorageOptions
 	Metrics        *process.MetricsOptions
@@ -43,10 +38,11 @@ type Options struct {
 // NewOptions returns the defaults, with the feature gates that storage layers add.
 func NewOptions(added []storage.Gate) (*Options, error) {
 	o := &Options{
-		ContentType: "application/json", QPS: 50, Burst: 100, Workers: 5,
+		Workers:        5,
+		Host:           process.NewHostOptions(),
 		LeaderElection: process.NewLeaderElection("clusterpedia-clustersynchro-manager", process.Namespace()),
 		Storage:        process.NewStorageOptions(),
-		Metrics:        process.NewMetricsOptions(),
+		Metrics:        process.NewMetricsOptions(8081),
 		Logs:           logs.NewOptions(),
 		Gates:          featuregate.NewFeatureGate(),
 	}
@@ -80,12 +76,7 @@ func AddGates(gate featuregate.MutableFeatureGate) error {
 // Flags returns all flags, by section.
 func (o *Options) Flags() cliflag.NamedFlagSets {
 	var sets cliflag.NamedFlagSets
-	host := sets.FlagSet("host cluster")
-	host.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig, "The path of the host cluster's kubeconfig. Empty: that of the pod's service account.")
-	host.StringVar(&o.Master, "master", o.Master, "The address of the host cluster's API server, in place of that in the kubeconfig.")
-	host.Float32Var(&o.QPS, "kube-api-qps", o.QPS, "The number of requests a second to the host cluster.")
-	host.IntVar(&o.Burst, "kube-api-burst", o.Burst, "The number of requests to the host cluster beyond that, for a moment.")
-	host.StringVar(&o.ContentType, "kube-api-content-type", o.ContentType, "The content type of requests to the host cluster.")
+	o.Host.AddFlags(sets.FlagSet("host cluster"))
 	work := sets.FlagSet("synchro")
 	work.IntVar(&o.Workers, "worker-number", o.Workers, "The number of PediaClusters that are reconciled at the same time.")
 	work.StringVar(&o.ShardingName, "sharding-name", o.ShardingName, "The name of this manager: it takes the PediaClusters whose spec.shardingName is the same.")
@@ -107,24 +98,14 @@ func (o *Options) Validate() error {
 	if o.PageSize < 0 {
 		errs = append(errs, errors.New("page-size must not be negative"))
 	}
-	if _, err := url.Parse(o.Master); err != nil {
-		errs = append(errs, fmt.Errorf("--master: %w", err))
-	}
-	for _, validate := range []func() []error{o.LeaderElection.Validate, o.Storage.Validate, o.Metrics.Validate} {
+	for _, validate := range []func() []error{o.Host.Validate, o.LeaderElection.Validate, o.Storage.Validate, o.Metrics.Validate} {
 		errs = append(errs, validate()...)
 	}
 	return errors.Join(errs...)
 }
 
-// hostConfig returns how to reach the host cluster.
-func (o *Options) hostConfig() (*rest.Config, error) {
-	config, err := clientcmd.BuildConfigFromFlags(o.Master, o.Kubeconfig)
-	if err != nil {
-		return nil, fmt.Errorf("--kubeconfig: %w", err)
-	}
-	config.QPS, config.Burst, config.ContentType = o.QPS, o.Burst, o.ContentType
-	return rest.AddUserAgent(config, "cluster-synchro-manager"), nil
-}
+// userAgent names the synchro to the host cluster.
+const userAgent = "cluster-synchro-manager"
 
 // NewManager returns a synchro manager on a storage layer.
 func NewManager(host *rest.Config, st storage.Storage, gate featuregate.FeatureGate, o synchro.Options) (*synchro.Manager, error) {
