@@ -11,7 +11,8 @@ BUILD_FLAGS := -trimpath -pgo=off -buildvcs=false
 
 BIN     := $(CURDIR)/bin
 HOSTS   := apiserver binding-apiserver clustersynchro-manager
-TOOLS   := clusterpedia copy-plugins
+STATIC  := controller-manager copy-plugins
+TOOLS   := clusterpedia
 PLUGINS := internalstorage memorystorage
 
 # The modules of the workspace, and those that stand outside of it, so that tests
@@ -35,17 +36,17 @@ TESTBED := GOWORK=off go run -C hack/testbed ./cmd/testbed
 all: build plugins ## Build the servers, the tool and the storage plugins.
 
 .PHONY: build
-build: $(addprefix build-,$(HOSTS) $(TOOLS)) ## Build the servers and the tool into bin/.
+build: $(addprefix build-,$(HOSTS) $(STATIC) $(TOOLS)) ## Build the servers and the tool into bin/.
 
-.PHONY: $(addprefix build-,$(HOSTS) $(TOOLS))
-$(addprefix build-,$(HOSTS) $(TOOLS)): build-%:
+.PHONY: $(addprefix build-,$(HOSTS) $(STATIC) $(TOOLS))
+$(addprefix build-,$(HOSTS) $(STATIC) $(TOOLS)): build-%:
 	go build $(BUILD_FLAGS) -ldflags '$(LDFLAGS) $(EXTRA_LDFLAGS)' -o $(BIN)/$* ./clusterpedia/cmd/$*
 
 .PHONY: plugins
 plugins: $(addprefix plugin-,$(PLUGINS)) ## Build the storage plugins into bin/plugins/.
 
-# It runs in images without a C library.
-build-copy-plugins: export CGO_ENABLED := 0
+# They load no plugins, and run in images without a C library.
+$(addprefix build-,$(STATIC)): export CGO_ENABLED := 0
 
 # A running server has the old file mapped, so it is replaced and never written
 # over.
