@@ -10,8 +10,7 @@ docker info >/dev/null 2>&1 || { echo "images.sh: docker is needed, and answers 
 registry=${REGISTRY:-clusterpedia}
 version=${VERSION:-$(git describe --tags --always --dirty --match 'v*')}
 builder=$registry/builder:$version
-servers=(apiserver binding-apiserver clustersynchro-manager)
-if [ -d clusterpedia/cmd/controller-manager ]; then servers+=(controller-manager); fi
+servers=(apiserver binding-apiserver clustersynchro-manager controller-manager)
 
 [ $# -gt 0 ] || set -- builder "${servers[@]}"
 for image in "$@"; do

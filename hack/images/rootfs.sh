@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes the root file system of a server's image: rootfs.sh SERVER DIRECTORY. It holds
-# the server, the storage plugins "internal" and "memory", the C library that they were
-# built with, the program that copies plugins of other images, what a program needs of
-# /etc, and no shell.
+# the server, what a program needs of /etc, and no shell. For a server that loads plugins
+# it also holds the storage plugins "internal" and "memory", the C library that all were
+# built with, and the program that copies plugins of other images.
 #
 # BIN names the directory of the built servers, with plugins/ in it.
 set -euo pipefail
@@ -11,23 +11,26 @@ plugins=${PLUGINS:-$bin/plugins}
 uid=65532
 
 install -D -m 755 "$bin/$server" "$root/usr/local/bin/$server"
-install -D -m 755 "$bin/copy-plugins" "$root/usr/local/bin/copy-plugins"
-for plugin in "$plugins"/*.so; do
-	install -D -m 644 "$plugin" "$root/usr/local/lib/clusterpedia/plugins/${plugin##*/}"
-done
-
-# What the dynamic linker will look for, and itself.
-for file in "$bin/$server" "$plugins"/*.so; do ldd "$file"; done |
-	grep -oE '/[^ ]+\.so[^ ]*' | sort -u |
-	while read -r library; do
-		[ "${library#"$plugins"}" = "$library" ] || continue
-		install -D -m 755 "$(realpath "$library")" "$root$library"
+# A server that is linked statically loads no plugins.
+if ldd "$bin/$server" >/dev/null 2>&1; then
+	install -D -m 755 "$bin/copy-plugins" "$root/usr/local/bin/copy-plugins"
+	for plugin in "$plugins"/*.so; do
+		install -D -m 644 "$plugin" "$root/usr/local/lib/clusterpedia/plugins/${plugin##*/}"
 	done
-# glibc loads these by name, for host names of /etc/hosts and DNS.
-libc=$(ldd "$bin/$server" | grep -oE '/[^ ]+/libc\.so\.6')
-for library in libnss_files.so.2 libnss_dns.so.2 libresolv.so.2; do
-	if [ -e "${libc%/*}/$library" ]; then install -D -m 755 "$(realpath "${libc%/*}/$library")" "$root${libc%/*}/$library"; fi
-done
+
+	# What the dynamic linker will look for, and itself.
+	for file in "$bin/$server" "$plugins"/*.so; do ldd "$file"; done |
+		grep -oE '/[^ ]+\.so[^ ]*' | sort -u |
+		while read -r library; do
+			[ "${library#"$plugins"}" = "$library" ] || continue
+			install -D -m 755 "$(realpath "$library")" "$root$library"
+		done
+	# glibc loads these by name, for host names of /etc/hosts and DNS.
+	libc=$(ldd "$bin/$server" | grep -oE '/[^ ]+/libc\.so\.6')
+	for library in libnss_files.so.2 libnss_dns.so.2 libresolv.so.2; do
+		if [ -e "${libc%/*}/$library" ]; then install -D -m 755 "$(realpath "${libc%/*}/$library")" "$root${libc%/*}/$library"; fi
+	done
+fi
 
 install -d -m 755 "$root/etc" "$root/proc" "$root/dev"
 echo "nonroot:x:$uid:$uid:nonroot:/home/nonroot:/sbin/nologin" >"$root/etc/passwd"
