@@ -78,7 +78,7 @@ func (b *bed) locate() error {
 	if b.bin, err = filepath.Abs(b.bin); err != nil {
 		return err
 	}
-	for _, file := range []string{"apiserver", "binding-apiserver", "clustersynchro-manager", "clusterpedia", "plugins/internalstorage.so", "plugins/memorystorage.so"} {
+	for _, file := range []string{"apiserver", "binding-apiserver", "clustersynchro-manager", "controller-manager", "clusterpedia", "plugins/internalstorage.so", "plugins/memorystorage.so"} {
 		if _, err := os.Stat(filepath.Join(b.bin, file)); err != nil {
 			return fmt.Errorf("%w; build it with: make all", err)
 		}

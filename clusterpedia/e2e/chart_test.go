@@ -146,7 +146,7 @@ func TestChart(t *testing.T) {
 	// The servers run beside the cluster, and not in pods of it: of the chart they need
 	// who they are and what they may do.
 	for document := range strings.SplitSeq(made, "\n---") {
-		if regexp.MustCompile(`(?m)^kind: (ServiceAccount|Role|RoleBinding|ClusterRole|ClusterRoleBinding)$`).MatchString(document) {
+		if rightsOf(document, "") {
 			apply(document)
 		}
 	}
@@ -164,6 +164,11 @@ func TestChart(t *testing.T) {
 	for _, p := range []interface{ LogTail(int64) string }{d.manager, d.apiserver} {
 		require.NotContains(t, p.LogTail(1<<20), "is forbidden", "the chart grants too little")
 	}
+}
+
+// rightsOf reports whether a manifest says who a component is, or what it may do.
+func rightsOf(manifest, component string) bool {
+	return regexp.MustCompile(`(?m)^kind: (ServiceAccount|Role|RoleBinding|ClusterRole|ClusterRoleBinding)$`).MatchString(manifest) && strings.Contains(manifest, component)
 }
 
 // serviceAccountKubeconfig writes a kubeconfig of a service account.

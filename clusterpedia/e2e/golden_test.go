@@ -36,6 +36,7 @@ func TestHelpGolden(t *testing.T) {
 		{"apiserver"},
 		{"binding-apiserver"},
 		{"clustersynchro-manager"},
+		{"controller-manager"},
 		{"clusterpedia"},
 		{"clusterpedia", "plugin", "build"},
 		{"clusterpedia", "plugin", "list"},

@@ -2,7 +2,10 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +17,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"clusterpedia.io/testbed/process"
 )
 
 // nobody is the user of the images.
@@ -111,6 +116,53 @@ func TestImageServes(t *testing.T) {
 			require.FileExists(t, filepath.Join(root, "apiserver.local.config", "certificates", "apiserver.crt"))
 		})
 	}
+}
+
+// TestImageControls runs the controller-manager of its image, which has no plugins and no C
+// library.
+func TestImageControls(t *testing.T) {
+	root := rootfs(t, "controller-manager")
+	require.NoDirExists(t, filepath.Join(root, "usr", "local", "lib"))
+	d := deploy(t, "memory", "")
+	text, err := os.ReadFile(d.Host.Kubeconfig())
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(root, "kubeconfig"), text, 0o644))
+	free, err := process.FreePorts(1)
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := in(ctx, root, "/usr/local/bin/controller-manager", "--kubeconfig=/kubeconfig", "--metrics-host=127.0.0.1", fmt.Sprintf("--metrics-port=%d", free[0]))
+	require.NoError(t, cmd.Start())
+	eventually(t, 30*time.Second, func() error {
+		metrics, err := get(ctx, fmt.Sprintf("http://127.0.0.1:%d/metrics", free[0]))
+		if err == nil && !strings.Contains(metrics, `leader_election_master_status{name="clusterpedia-controller-manager"} 1`) {
+			err = errors.New("it does not lead")
+		}
+		return err
+	})
+	ready, err := get(ctx, fmt.Sprintf("http://127.0.0.1:%d/readyz", free[0]))
+	require.NoError(t, err)
+	require.Equal(t, "ok", ready)
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, cmd.Wait(), "it ends well when it is told to")
+}
+
+// get returns the body of an answer 200.
+func get(ctx context.Context, url string) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", url, resp.Status)
+	}
+	return string(body), err
 }
 
 // TestCopyPlugins runs the program of init containers where nothing else is.
