@@ -262,6 +262,9 @@ func (c *cluster) prepare(ctx context.Context) error {
 			stored[v.Resource] = k
 		}
 		k.put(objectName{v.Namespace, v.Name}, k.revision(v.UID, v.ResourceVersion))
+		if len(v.Events) > 0 {
+			k.addEvents(v.Events)
+		}
 		return nil
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package synchro
 
 import (
 	"hash/maphash"
+	"maps"
 	"sync"
 
 	"clusterpedia.io/clusterpedia/internal/synchro/document"
@@ -33,6 +34,9 @@ type known struct {
 	// namespaces holds one string for each namespace, for all names in it.
 	namespaces map[string]string
 	list       uint32
+	// events are the resource versions of the recorded Events, by their UIDs, as they
+	// were stored when the process began; nil once they were taken.
+	events map[string]string
 }
 
 type seen struct {
@@ -65,6 +69,33 @@ func (k *known) put(name objectName, r revision) bool {
 	}
 	k.objects[name] = seen{r, k.list}
 	return ok && old.revision == r
+}
+
+// has reports whether there is an object of that name.
+func (k *known) has(name objectName) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	_, ok := k.objects[name]
+	return ok
+}
+
+// addEvents remembers Events that are stored.
+func (k *known) addEvents(versions map[string]string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.events == nil {
+		k.events = make(map[string]string, len(versions))
+	}
+	maps.Copy(k.events, versions)
+}
+
+// takeEvents returns the Events that are stored, once.
+func (k *known) takeEvents() map[string]string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	events := k.events
+	k.events = nil
+	return events
 }
 
 func (k *known) intern(name objectName) objectName {

@@ -29,7 +29,7 @@ func (c *cluster) apply(selection negotiation.Selection, served *membercluster.S
 	var next []*resource
 	for _, spec := range negotiation.Negotiate(selection, served, c.Kinds) {
 		r := current[spec.Storage]
-		if r == nil || !sameReading(r.Resource, spec) {
+		if r == nil || r.Resource != spec {
 			r = c.replace(r, spec)
 		}
 		delete(current, spec.Storage)
@@ -51,14 +51,8 @@ func (c *cluster) apply(selection negotiation.Selection, served *membercluster.S
 	}
 }
 
-// sameReading reports whether both read and write the same.
-func sameReading(a, b negotiation.Resource) bool {
-	a.Events = b.Events
-	return a == b
-}
-
-// replace returns a new resource in place of one that reads another version, if there
-// is any, or of what is left over.
+// replace returns a new resource in place of one that reads another version, or other
+// Events, if there is any, or of what is left over.
 func (c *cluster) replace(old *resource, spec negotiation.Resource) *resource {
 	known := newKnown()
 	if old != nil {

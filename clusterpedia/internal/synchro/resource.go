@@ -31,6 +31,11 @@ type resource struct {
 	log       klog.Logger
 	state     *resourceState
 	reflector *reflector.Reflector
+	// events follows the Events of the objects; nil if they are not wanted.
+	events *events
+	// stored is closed when the first list is stored: Events are of stored objects.
+	stored     chan struct{}
+	storedOnce sync.Once
 
 	// running is what start began; cancel is nil while nothing runs.
 	running sync.WaitGroup
@@ -60,6 +65,7 @@ func newResource(c *cluster, spec negotiation.Resource, known *known) *resource 
 		log:     c.log.WithValues("resource", spec.GroupVersionResource.String()),
 		state:   newResourceState(c.stateChanged),
 		retry:   delayed{first: c.Tuning.RejectedDelay},
+		stored:  make(chan struct{}),
 	}
 	if spec.Storage.Version != spec.Version {
 		gv := spec.GroupVersion()
@@ -76,6 +82,9 @@ func newResource(c *cluster, spec negotiation.Resource, known *known) *resource 
 		Sink:     r,
 		Logger:   r.log,
 	})
+	if spec.Events {
+		r.events = newEvents(c, r)
+	}
 	return r
 }
 
@@ -95,6 +104,9 @@ func (r *resource) start(ctx context.Context) {
 	ctx, r.cancel = context.WithCancel(ctx)
 	r.state.starting(!r.reflector.Resumes())
 	r.running.Go(func() { r.reflector.Run(ctx) })
+	if r.events != nil {
+		r.running.Go(func() { r.events.run(ctx, r.stored) })
+	}
 }
 
 // stop ends reading, and returns when nothing is read any more. What was read goes
@@ -132,6 +144,7 @@ func (r *resource) EndList(ctx context.Context) error {
 	}
 	run := r.run
 	r.writer.WhenWritten(func() {
+		r.storedOnce.Do(func() { close(r.stored) })
 		if clean := r.state.listWritten(run); clean {
 			r.retry.reset()
 		}

@@ -51,7 +51,7 @@ func (r *Reflector) listOnce(ctx context.Context, limit int64) (string, error) {
 	r.Sink.BeginList()
 	version, token := "", ""
 	for {
-		query := url.Values{}
+		query := r.query()
 		if limit > 0 {
 			query.Set("limit", strconv.FormatInt(limit, 10))
 		}
@@ -77,6 +77,14 @@ func (r *Reflector) listOnce(ctx context.Context, limit int64) (string, error) {
 		}
 		token = page.Continue
 	}
+}
+
+// query returns what each request has.
+func (r *Reflector) query() url.Values {
+	if r.FieldSelector == "" {
+		return url.Values{}
+	}
+	return url.Values{"fieldSelector": {r.FieldSelector}}
 }
 
 func (r *Reflector) readList(ctx context.Context, query url.Values, yield func([]byte) error) (stream.List, error) {
@@ -144,7 +152,9 @@ func (r *Reflector) checkVersion(ctx context.Context, seen string) error {
 	if err != nil {
 		return nil //nolint:nilerr // Versions that are no numbers cannot be compared.
 	}
-	list, err := r.readList(ctx, url.Values{"limit": {"1"}}, func([]byte) error { return nil })
+	query := r.query()
+	query.Set("limit", "1")
+	list, err := r.readList(ctx, query, func([]byte) error { return nil })
 	if err != nil {
 		return fmt.Errorf("list %s: %w", r.Path, err)
 	}

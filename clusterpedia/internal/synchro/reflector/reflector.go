@@ -49,6 +49,8 @@ type Options struct {
 	Client *membercluster.Client
 	// Path is the resource's, over all namespaces, such as "/apis/apps/v1/deployments".
 	Path string
+	// FieldSelector limits the objects; empty: all.
+	FieldSelector string
 	// PageSize is the number of objects in one page of a list.
 	PageSize int64
 	// Lists limits the number of lists that are read at the same time to its

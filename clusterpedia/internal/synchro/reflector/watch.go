@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -33,11 +32,10 @@ func (r *Reflector) watch(ctx context.Context) error {
 	defer cancel(nil)
 	lost := time.AfterFunc(duration+watchGrace, func() { cancel(errors.New("the member didn't end the watch in time")) })
 	defer lost.Stop()
-	query := url.Values{
-		"watch":               {"true"},
-		"allowWatchBookmarks": {"true"},
-		"timeoutSeconds":      {strconv.Itoa(int(duration.Seconds()))},
-	}
+	query := r.query()
+	query.Set("watch", "true")
+	query.Set("allowWatchBookmarks", "true")
+	query.Set("timeoutSeconds", strconv.Itoa(int(duration.Seconds())))
 	if r.version != "" {
 		query.Set("resourceVersion", r.version)
 	}

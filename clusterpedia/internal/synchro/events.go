@@ -1,0 +1,180 @@
+package synchro
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/klog/v2"
+
+	"clusterpedia.io/clusterpedia/internal/synchro/document"
+	"clusterpedia.io/clusterpedia/internal/synchro/reflector"
+	"clusterpedia.io/clusterpedia/internal/synchro/writer"
+	"clusterpedia.io/storage-api/storage"
+)
+
+// recentEvent is how long ago an Event may have happened for its object to be still on
+// its way.
+const recentEvent = 10 * time.Minute
+
+// events records the Events of one resource's objects with them. It is the Sink of a
+// reflector of its own. Events stay recorded when the member forgets them, as it does
+// after an hour: the storage layer bounds them.
+type events struct {
+	resource  *resource
+	rewriter  document.Rewriter
+	reflector *reflector.Reflector
+	log       klog.Logger
+	retry     delayed
+
+	// recorded are the resource versions of the member's Events that are recorded, or on
+	// their way, by their UIDs. listed are those of the list that is read, missed says
+	// that one of it was left out until its object comes.
+	recorded, listed map[string]string
+	missed           bool
+}
+
+func newEvents(c *cluster, r *resource) *events {
+	e := &events{
+		resource: r,
+		rewriter: document.Rewriter{Cluster: c.name, APIVersion: "v1", Kind: "Event", DropManagedFields: true},
+		log:      r.log.WithValues("of", "events"),
+		retry:    delayed{first: c.Tuning.RejectedDelay},
+		recorded: r.known.takeEvents(),
+	}
+	if e.recorded == nil {
+		e.recorded = map[string]string{}
+	}
+	e.reflector = reflector.New(reflector.Options{
+		Client:        c.client,
+		Path:          "/api/v1/events",
+		FieldSelector: "involvedObject.kind=" + r.Kind,
+		PageSize:      c.PageSize,
+		Lists:         c.lists,
+		Backoff:       c.Tuning.ReadBackoff,
+		Stall:         c.Tuning.Stall,
+		Sink:          e,
+		Logger:        e.log,
+	})
+	return e
+}
+
+// run follows the Events until ctx ends, once the objects are stored.
+func (e *events) run(ctx context.Context, stored <-chan struct{}) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-stored:
+	}
+	e.reflector.Run(ctx)
+	if e.retry.stop() {
+		e.reflector.Relist()
+	}
+}
+
+// BeginList implements reflector.Sink.
+func (e *events) BeginList() { e.listed, e.missed = map[string]string{}, false }
+
+// Listed implements reflector.Sink.
+func (e *events) Listed(ctx context.Context, head document.Head, doc []byte) error {
+	if err := e.Changed(ctx, head, doc); err != nil {
+		return err
+	}
+	if version, ok := e.recorded[head.UID]; ok {
+		e.listed[head.UID] = version
+	}
+	return nil
+}
+
+// EndList implements reflector.Sink.
+func (e *events) EndList(context.Context) error {
+	e.recorded, e.listed = e.listed, nil
+	if !e.missed {
+		e.retry.reset()
+	}
+	return nil
+}
+
+// Changed implements reflector.Sink.
+func (e *events) Changed(ctx context.Context, head document.Head, doc []byte) error {
+	if e.recorded[head.UID] == head.ResourceVersion {
+		return nil
+	}
+	event, object, err := e.event(head, doc)
+	if err != nil {
+		e.Unreadable(err)
+		return nil
+	}
+	if event == nil {
+		return nil
+	}
+	if !e.resource.known.has(object) {
+		// Its object may be read in a moment. Then the Event is not lost.
+		if time.Since(time.Unix(event.LastSeen, 0)) < recentEvent {
+			e.missed = true
+			e.retry.schedule(e.reflector.Relist)
+		}
+		return nil
+	}
+	e.recorded[head.UID] = head.ResourceVersion
+	return e.resource.writer.Enqueue(ctx, writer.Change{Change: storage.Change{Event: event}})
+}
+
+// event returns what is recorded of an Event, and the name of its object; nil if it is
+// about an object of another group or without a UID.
+func (e *events) event(head document.Head, doc []byte) (*storage.Event, objectName, error) {
+	var read struct {
+		InvolvedObject struct{ APIVersion, Namespace, Name, UID string }
+		LastTimestamp  *time.Time
+		FirstTimestamp *time.Time
+		EventTime      *time.Time
+		Series         *struct{ LastObservedTime *time.Time }
+		Metadata       struct{ CreationTimestamp *time.Time }
+	}
+	if err := json.Unmarshal(doc, &read); err != nil {
+		return nil, objectName{}, fmt.Errorf("event %s: %w", nameOf(head), err)
+	}
+	gv, err := schema.ParseGroupVersion(read.InvolvedObject.APIVersion)
+	// A kind may be of several groups. Old components leave out which one it is.
+	if err != nil || (read.InvolvedObject.APIVersion != "" && gv.Group != e.resource.Group) || read.InvolvedObject.UID == "" {
+		return nil, objectName{}, nil //nolint:nilerr // no version of a resource is written like this
+	}
+	rewritten, err := e.rewriter.Rewrite(doc)
+	if err != nil {
+		return nil, objectName{}, fmt.Errorf("event %s: %w", nameOf(head), err)
+	}
+	seen := time.Unix(0, 0)
+	times := []*time.Time{read.LastTimestamp, read.FirstTimestamp, read.EventTime, read.Metadata.CreationTimestamp}
+	if read.Series != nil {
+		times = append(times, read.Series.LastObservedTime)
+	}
+	for _, t := range times {
+		if t != nil && t.After(seen) {
+			seen = *t
+		}
+	}
+	return &storage.Event{
+		Involved: read.InvolvedObject.UID, UID: head.UID, ResourceVersion: head.ResourceVersion, LastSeen: seen.Unix(), JSON: rewritten.JSON,
+	}, objectName{read.InvolvedObject.Namespace, read.InvolvedObject.Name}, nil
+}
+
+// Deleted implements reflector.Sink.
+func (e *events) Deleted(_ context.Context, head document.Head) error {
+	delete(e.recorded, head.UID)
+	return nil
+}
+
+// Unreadable implements reflector.Sink.
+func (e *events) Unreadable(err error) {
+	e.log.Error(err, "An Event of the member is left out")
+	e.resource.metrics.Invalid(e.resource.cluster, storage.Resource{Version: "v1", Resource: "events"})
+}
+
+// Watching implements reflector.Sink.
+func (e *events) Watching() {}
+
+// Failed implements reflector.Sink. The status tells of the objects alone: that Events
+// cannot be read leaves them complete.
+func (e *events) Failed(err error) { e.log.Info("Cannot read the member's Events, try again", "err", err) }
