@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -91,6 +92,46 @@ func TestDocuments(t *testing.T) {
 				require.Equal(t, c.want, w.Body.String())
 				return
 			}
+			require.Equal(t, http.StatusOK, w.Code)
+			require.JSONEq(t, c.want, w.Body.String())
+		})
+	}
+}
+
+func TestAggregated(t *testing.T) {
+	t.Parallel()
+	h := discovery.NewHandler(fixture(), codecs(), []string{"get", "list"})
+	const version = `{"version":VERSION,"freshness":"Current","resources":[{"resource":RESOURCE,"responseKind":{"group":GROUP,"version":VERSION,"kind":KIND},"scope":SCOPE,"singularResource":"","verbs":["get","list"]}]}`
+	one := func(group, v, resource, kind, scope string) string {
+		return strings.NewReplacer("VERSION", strconv.Quote(v), "RESOURCE", strconv.Quote(resource), "GROUP", strconv.Quote(group), "KIND", strconv.Quote(kind), "SCOPE", strconv.Quote(scope)).Replace(version)
+	}
+	head := func(v string) string {
+		return `{"kind":"APIGroupDiscoveryList","apiVersion":"apidiscovery.k8s.io/` + v + `","metadata":{},"items":[`
+	}
+	group := func(name string, versions ...string) string {
+		metadata := `{}`
+		if name != "" {
+			metadata = `{"name":` + strconv.Quote(name) + `}`
+		}
+		return `{"metadata":` + metadata + `,"versions":[` + strings.Join(versions, ",") + `]}`
+	}
+	apps := group("apps", one("apps", "v1", "deployments", "Deployment", "Namespaced"), one("apps", "v1beta2", "deployments", "Deployment", "Namespaced"), one("apps", "v1beta1", "deployments", "Deployment", "Namespaced"))
+	example := group("example.io", one("example.io", "v2", "widgets", "Widget", "Namespaced"), one("example.io", "v1", "widgets", "Widget", "Namespaced"), one("example.io", "v1beta1", "widgets", "Widget", "Namespaced"))
+	const pod = `{"resource":"pods","responseKind":{"group":"","version":"v1","kind":"Pod"},"scope":"Namespaced","singularResource":"","verbs":["get","list"]}`
+	for _, c := range []struct{ cluster, path, accept, want string }{
+		{"", "/apis", "v2", head("v2") + apps + "," + example + "]}"},
+		{"two", "/apis", "v2", head("v2") + example + "]}"},
+		{"one", "/api", "v2", head("v2") + group("", strings.Replace(one("", "v1", "nodes", "Node", "Cluster"), `}]}`, `},`+pod+`]}`, 1)) + "]}"},
+		{"two", "/api", "v2", head("v2") + "]}"},
+		{"empty", "/apis", "v2", head("v2") + "]}"},
+		{"unknown", "/api", "v2", `{"kind":"APIVersions","versions":["v1"],"serverAddressByClientCIDRs":null}`},
+	} {
+		t.Run(c.cluster+c.path+c.accept, func(t *testing.T) {
+			t.Parallel()
+			w := httptest.NewRecorder()
+			req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, c.path, nil)
+			req.Header.Set("Accept", "application/json;g=apidiscovery.k8s.io;v="+c.accept+";as=APIGroupDiscoveryList,application/json")
+			h.ServeHTTP(w, req, c.cluster, c.path)
 			require.Equal(t, http.StatusOK, w.Code)
 			require.JSONEq(t, c.want, w.Body.String())
 		})

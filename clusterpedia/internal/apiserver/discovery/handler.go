@@ -15,25 +15,30 @@ import (
 type Handler struct {
 	catalog    *Catalog
 	serializer runtime.NegotiatedSerializer
+	aggregated runtime.NegotiatedSerializer
 	verbs      []string
 }
 
 // NewHandler returns a handler. All resources have the same verbs, those of the
 // storage layer.
 func NewHandler(catalog *Catalog, serializer runtime.NegotiatedSerializer, verbs []string) *Handler {
-	return &Handler{catalog: catalog, serializer: serializer, verbs: verbs}
+	return &Handler{catalog: catalog, serializer: serializer, aggregated: aggregatedCodecs(), verbs: verbs}
 }
 
 // ServeHTTP answers the request for path, which is what follows the root of the
-// cluster: /api, /apis, /api/v1, /apis/GROUP or /apis/GROUP/VERSION. What is not
-// stored is a plain 404.
+// cluster: /api, /apis, /api/v1, /apis/GROUP or /apis/GROUP/VERSION. The first two are
+// also served as aggregated documents. What is not stored is a plain 404.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, req *http.Request, cluster, path string) {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
+	view, ok := h.catalog.View(cluster)
 	if len(parts) == 1 && parts[0] == "api" {
-		discovery.NewLegacyRootAPIHandler(noAddresses{}, h.serializer, "/api").ServeHTTP(w, req)
+		var handler http.Handler = discovery.NewLegacyRootAPIHandler(noAddresses{}, h.serializer, "/api")
+		if ok { // this document alone is there for a cluster that is not
+			handler = h.orAggregated(handler, coreGroups(view), view)
+		}
+		handler.ServeHTTP(w, req)
 		return
 	}
-	view, ok := h.catalog.View(cluster)
 	if !ok {
 		NotFound(w)
 		return
@@ -41,10 +46,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, req *http.Request, cluster, p
 	switch {
 	case len(parts) == 1 && parts[0] == "apis":
 		root := discovery.NewRootAPIsHandler(noAddresses{}, h.serializer)
-		for _, group := range view.apiGroups() {
+		groups := view.apiGroups()
+		for _, group := range groups {
 			root.AddGroup(group)
 		}
-		root.ServeHTTP(w, req)
+		h.orAggregated(root, groups, view).ServeHTTP(w, req)
 	case len(parts) == 2 && parts[0] == "api":
 		h.serveVersion(w, req, view, schema.GroupVersion{Version: parts[1]})
 	case len(parts) == 2 && parts[0] == "apis":
