@@ -244,6 +244,8 @@ type SyncResource struct {
 	Group     string   `json:"group"`
 	Versions  []string `json:"versions,omitempty"`
 	Resources []string `json:"resources"`
+	// EventsInvolvedResources are those whose Events are stored with them.
+	EventsInvolvedResources []string `json:"eventsInvolvedResources,omitempty"`
 }
 
 // AddCluster registers a member cluster by its kubeconfig, or changes what is

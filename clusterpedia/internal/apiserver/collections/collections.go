@@ -124,6 +124,10 @@ func (s *Storage) Get(ctx context.Context, name string, _ *metav1.GetOptions) (r
 	found.Name = name
 	seen := map[v1beta1.CollectionResourceType]bool{}
 	page, err := s.storage.List(ctx, options.Query, func(o *storage.Object) error {
+		o, err := resources.WithEvents(o)
+		if err != nil {
+			return err
+		}
 		t := v1beta1.CollectionResourceType{Group: o.Group, Version: o.Version, Kind: o.Kind, Resource: o.Resource.Resource}
 		if !seen[t] {
 			seen[t] = true

@@ -91,6 +91,10 @@ func openListing(ctx context.Context, st storage.Storage, s *scope, q *query.Que
 	l := &listing{scope: s, metadata: metadata}
 	l.objects, l.stop = iter.Pull(func(yield func(*storage.Object) bool) {
 		l.page, l.err = st.List(ctx, q, func(o *storage.Object) error {
+			o, err := WithEvents(o)
+			if err != nil {
+				return err
+			}
 			if !yield(o) {
 				return errClosed
 			}

@@ -48,7 +48,9 @@ type Handler struct {
 	Config
 	discovery *discovery.Handler
 	printer   *table.Printer
-	resolver  request.RequestInfoResolver
+	// definitions are the columns of custom resources.
+	definitions *printColumns
+	resolver    request.RequestInfoResolver
 	// errors writes Statuses where no resource is known yet.
 	codecs runtime.NegotiatedSerializer
 	// scopes holds the scope of each resource that was asked for.
@@ -64,9 +66,10 @@ func NewHandler(c Config) *Handler {
 	}
 	codecs := serializer.NewCodecFactory(metaKinds)
 	return &Handler{
-		Config:    c,
-		discovery: discovery.NewHandler(c.Catalog, codecs, verbs),
-		printer:   table.NewPrinter(c.Scheme),
+		Config:      c,
+		discovery:   discovery.NewHandler(c.Catalog, codecs, verbs),
+		printer:     table.NewPrinter(c.Scheme),
+		definitions: newPrintColumns(c.Storage),
 		resolver: &request.RequestInfoFactory{
 			APIPrefixes:          sets.NewString("api", "apis"),
 			GrouplessAPIPrefixes: sets.NewString("api"),
@@ -142,6 +145,10 @@ func (h *Handler) serveNonResource(w http.ResponseWriter, req *http.Request, clu
 func (h *Handler) serveResource(w http.ResponseWriter, req *http.Request, s *scope, cluster string, info *request.RequestInfo) {
 	r := &reader{storage: h.Storage, scope: s, cluster: cluster, transform: wantedTransform(req, s)}
 	defer r.close()
+	if r.transform == "Table" {
+		s = h.withColumns(req.Context(), s, cluster)
+		r.scope = s
+	}
 	switch info.Verb {
 	case "get":
 		if cluster == "" {

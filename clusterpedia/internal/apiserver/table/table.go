@@ -3,14 +3,19 @@
 package table
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
 
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apiextensions-apiserver/pkg/registry/customresource/tableconvertor"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/kubernetes/pkg/printers"
 	printersinternal "k8s.io/kubernetes/pkg/printers/internalversion"
 
@@ -34,6 +39,21 @@ type Columns struct {
 	// Definitions begin with the cluster.
 	Definitions []metav1.TableColumnDefinition
 	generator   *printers.HumanReadableGenerator
+	custom      rest.TableConvertor
+}
+
+// Custom returns the columns of a custom resource, as its definition says. It is for one
+// request at a time.
+func Custom(defined []apiextensionsv1.CustomResourceColumnDefinition) (Columns, error) {
+	custom, err := tableconvertor.New(defined)
+	if err != nil {
+		return Columns{}, err
+	}
+	head, err := custom.ConvertToTable(context.Background(), &unstructured.UnstructuredList{}, nil)
+	if err != nil {
+		return Columns{}, err
+	}
+	return Columns{Definitions: append([]metav1.TableColumnDefinition{clusterColumn}, head.ColumnDefinitions...), custom: custom}, nil
 }
 
 var (
@@ -56,17 +76,16 @@ func (p *Printer) Columns(kind schema.GroupKind) Columns {
 
 // Row prints one object. A compiled-in kind must have its internal type.
 func (c Columns) Row(cluster string, obj runtime.Object) (metav1.TableRow, error) {
-	if c.generator == nil {
-		accessor, err := meta.Accessor(obj)
-		if err != nil {
-			return metav1.TableRow{}, fmt.Errorf("read the metadata of a %T: %w", obj, err)
-		}
-		return metav1.TableRow{
-			Cells:  []any{cluster, accessor.GetName(), accessor.GetCreationTimestamp().UTC().Format(time.RFC3339)},
-			Object: runtime.RawExtension{Object: obj},
-		}, nil
+	var body *metav1.Table
+	var err error
+	switch {
+	case c.generator != nil:
+		body, err = c.generator.GenerateTable(obj, printers.GenerateOptions{Wide: true, NoHeaders: true})
+	case c.custom != nil:
+		body, err = c.custom.ConvertToTable(context.Background(), obj, &metav1.TableOptions{NoHeaders: true})
+	default:
+		return byName(cluster, obj)
 	}
-	body, err := c.generator.GenerateTable(obj, printers.GenerateOptions{Wide: true, NoHeaders: true})
 	if err != nil {
 		return metav1.TableRow{}, fmt.Errorf("print a %T: %w", obj, err)
 	}
@@ -77,4 +96,16 @@ func (c Columns) Row(cluster string, obj runtime.Object) (metav1.TableRow, error
 	row.Cells = slices.Insert(row.Cells, 0, any(cluster))
 	row.Object.Object = obj
 	return row, nil
+}
+
+// byName prints an object of which nothing is known.
+func byName(cluster string, obj runtime.Object) (metav1.TableRow, error) {
+	accessor, err := meta.Accessor(obj)
+	if err != nil {
+		return metav1.TableRow{}, fmt.Errorf("read the metadata of a %T: %w", obj, err)
+	}
+	return metav1.TableRow{
+		Cells:  []any{cluster, accessor.GetName(), accessor.GetCreationTimestamp().UTC().Format(time.RFC3339)},
+		Object: runtime.RawExtension{Object: obj},
+	}, nil
 }

@@ -1,0 +1,62 @@
+package resources
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"clusterpedia.io/api/clusterpedia/v1beta1"
+	"clusterpedia.io/storage-api/storage"
+)
+
+// WithEvents returns an object of a search that asks for Events, with those that are
+// recorded of it in an annotation of its document. The object itself does not change.
+func WithEvents(o *storage.Object) (*storage.Object, error) {
+	if len(o.Events) == 0 {
+		return o, nil
+	}
+	with := *o
+	var err error
+	if with.JSON, err = annotated(o.JSON, v1beta1.ShadowAnnotationEvents, string(o.Events)); err != nil {
+		return nil, fmt.Errorf("%s: add its events: %w", o.Key, err)
+	}
+	return &with, nil
+}
+
+// annotated returns a document with one more annotation. All else in it stays as it is.
+func annotated(doc []byte, key, value string) ([]byte, error) {
+	object, err := members(doc)
+	if err != nil {
+		return nil, err
+	}
+	metadata, err := members(object["metadata"])
+	if err != nil {
+		return nil, err
+	}
+	annotations, err := members(metadata["annotations"])
+	if err != nil {
+		return nil, err
+	}
+	if annotations[key], err = json.Marshal(value); err != nil {
+		return nil, err
+	}
+	if metadata["annotations"], err = json.Marshal(annotations); err != nil {
+		return nil, err
+	}
+	if object["metadata"], err = json.Marshal(metadata); err != nil {
+		return nil, err
+	}
+	return json.Marshal(object)
+}
+
+// members returns the members of a JSON object; none of null, or of one that is absent.
+func members(text json.RawMessage) (map[string]json.RawMessage, error) {
+	all := map[string]json.RawMessage{}
+	if len(text) == 0 {
+		return all, nil
+	}
+	err := json.Unmarshal(text, &all)
+	if all == nil {
+		all = map[string]json.RawMessage{}
+	}
+	return all, err
+}
