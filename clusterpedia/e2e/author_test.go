@@ -85,7 +85,7 @@ func TestAuthor(t *testing.T) {
 	w.copyFile(t, filepath.Join(shared.bin, "plugins", "internalstorage.so"), "plugins/internalstorage.so")
 	verified := w.must(t, "", "clusterpedia", "plugin", "verify", "--probe", "plugins")
 	require.Equal(t, 2*len(hosts()), strings.Count(verified, "opened by the host  -"), verified)
-	require.Regexp(t, `(?m)^tiny-storage +tiny-storage_\S*linux_`+runtime.GOARCH+`\.so +v0\.1\.0 +[0-9a-f]{16} +go\S+ +fits apiserver; fits binding-apiserver; fits clustersynchro-manager$`,
+	require.Regexp(t, `(?m)^tiny-storage +tiny-storage_\S*linux_`+runtime.GOARCH+`\.so +v0\.1\.0 +v[0-9.]+\+[0-9a-f]{16} +go\S+ +fits apiserver; fits binding-apiserver; fits clustersynchro-manager$`,
 		w.must(t, "", "clusterpedia", "plugin", "list", "plugins"))
 
 	d := deploy(t, "tiny", "")
@@ -170,6 +170,21 @@ func TestVersionsSideBySide(t *testing.T) {
 	} {
 		require.Regexp(t, regexp.QuoteMeta(file)+".*"+regexp.QuoteMeta(verdict), text)
 	}
+}
+
+// TestListContracts lists plugins for storage APIs that neither server nor tool know.
+func TestListContracts(t *testing.T) {
+	t.Parallel()
+	w := newWorkshop(t)
+	build := func(file, overlay string) {
+		goBuild(t, w.path("plugins", file), "-buildmode=plugin", "-ldflags=-s -w", "-overlay="+overlay, "./memorystorage/plugin")
+	}
+	build("another.so", otherContract(t))
+	build("nameless.so", overlay(t, "storage-api/digest/digest.go", "package digest\n\nconst Version = \"v0.0.1\"\n"))
+	text := w.must(t, "", "clusterpedia", "plugin", "list", "--host", w.path("bin", "apiserver"), "plugins")
+	const refused = " +go[0-9.]+ +refused by apiserver: it was built against another storage-api source "
+	require.Regexp(t, `(?m)^another +another\.so +- +v[0-9.]+\+0123456789abcdef`+refused, text)
+	require.Regexp(t, `(?m)^nameless +nameless\.so +- +unknown \(fingerprint [0-9a-f]{16}\)`+refused, text)
 }
 
 // TestVerify checks what the tool says of plugins that do not fit, and how it exits.

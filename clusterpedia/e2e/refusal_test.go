@@ -115,11 +115,8 @@ func buildBad(t *testing.T, out string) {
 	t.Helper()
 	const plugin = "-buildmode=plugin"
 	goBuild := func(file string, args ...string) {
-		cmd := exec.CommandContext(t.Context(), "go", append([]string{"build", "-trimpath", "-pgo=off", "-buildvcs=false", "-o", filepath.Join(out, file)}, args...)...)
-		cmd.Dir = shared.root
-		cmd.Env = append(os.Environ(), "GOWORK=", "CGO_ENABLED=1", "GOFLAGS=")
-		text, err := cmd.CombinedOutput()
-		require.NoError(t, err, "%s\n%s", cmd, text)
+		t.Helper()
+		goBuild(t, filepath.Join(out, file), args...)
 	}
 	goBuild("flags.so", plugin, "-gcflags=clusterpedia.io/storage-api/...=-N -l", "./memorystorage/plugin")
 	goBuild("contract.so", plugin, "-overlay="+otherContract(t), "./memorystorage/plugin")
@@ -131,10 +128,21 @@ func buildBad(t *testing.T, out string) {
 	require.NoError(t, err, string(text))
 }
 
+// goBuild builds something of this repository as it is built for releases, with more
+// arguments for go build.
+func goBuild(t *testing.T, out string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"build", "-trimpath", "-pgo=off", "-buildvcs=false", "-o", out}, args...)...)
+	cmd.Dir = shared.root
+	cmd.Env = append(os.Environ(), "GOWORK=", "CGO_ENABLED=1", "GOFLAGS=")
+	text, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s\n%s", cmd, text)
+}
+
 // otherContract is a storage-api that differs in one constant.
 func otherContract(t *testing.T) string {
 	t.Helper()
-	return overlay(t, "storage-api/digest/source.go", "package digest\n\nconst Source = \"another\"\n")
+	return overlay(t, "storage-api/digest/source.go", "package digest\n\nconst Source = \"0123456789abcdef\"\n")
 }
 
 // takenName is a plugin with another main package than memorystorage, and its name.

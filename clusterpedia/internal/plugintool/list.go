@@ -11,7 +11,6 @@ import (
 
 	"clusterpedia.io/clusterpedia/internal/storageplugin"
 	"clusterpedia.io/clusterpedia/internal/storageplugin/preflight"
-	"clusterpedia.io/storage-api/digest"
 )
 
 func newList() *cobra.Command {
@@ -21,10 +20,9 @@ func newList() *cobra.Command {
 		Short: "List the plugins of a directory, and whether they fit the servers",
 		Long: `List the plugins of a directory, and whether they fit the servers.
 
-STORAGE-API is the digest of the storage API that a plugin was built with, or the
-fingerprint of another one. Each plugin is checked on its own: whether several can
-be opened together is for verify to say. The default directory is plugins/ beside
-the first server.`,
+STORAGE-API is the version and the digest of the storage API that a plugin was built
+with. Each plugin is checked on its own: whether several can be opened together is for
+verify to say. The default directory is plugins/ beside the first server.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			hosts, err := hostsOr(hosts)
@@ -134,25 +132,29 @@ func describe(readers []reader, file string) string {
 	plugin, err := preflight.Read(file)
 	if err == nil {
 		goVersion = plugin.Info.GoVersion
+		contract = contractOf(plugin)
 		if v := plugin.Version(); v != "" {
 			version = v
 		}
 	}
 	verdicts := make([]string, len(readers))
 	for i, r := range readers {
-		if err == nil && plugin.Contract() != "" {
-			contract = contractName(r.Image, plugin)
-		}
 		verdicts[i] = r.verdict(file, plugin)
 	}
 	return strings.Join([]string{storageplugin.PluginName(file), filepath.Base(file), version, contract, goVersion, strings.Join(verdicts, "; ")}, "\t")
 }
 
-// contractName is the digest of the storage API that this program and the host were
-// built with, if the plugin was too.
-func contractName(host, plugin *preflight.Image) string {
-	if plugin.Contract() == host.Contract() {
-		return digest.Source
+// contractOf names the storage API that a plugin was built with, as the plugin does.
+func contractOf(plugin *preflight.Image) string {
+	text, err := plugin.ContractText()
+	switch {
+	case err != nil:
+		return "not readable"
+	case text != "":
+		return text
+	case plugin.Contract() != "":
+		return "unknown (fingerprint " + plugin.Contract() + ")"
+	default:
+		return "-"
 	}
-	return "another (" + plugin.Contract() + ")"
 }

@@ -10,16 +10,18 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	storageapi "clusterpedia.io/storage-api"
 )
 
 // sources is a workspace with a host, two plugins, a stand-in for the storage
-// API, which all share, and a module that only the plugins share. It needs the
+// API (beside its own package digest), which all share, and a module that only the plugins share. It needs the
 // standard library alone, so that it builds fast and offline.
 var sources = map[string]string{
 	"go.work": "go 1.26.0\n\nuse (\n\t./deps\n\t./host\n\t./plugins\n\t./storage-api\n)\n",
 
 	"storage-api/go.mod":           "module clusterpedia.io/storage-api\n\ngo 1.26.0\n",
-	"storage-api/digest/digest.go": "package digest\n\nconst Source = \"one\"\n",
+	"storage-api/digest/source.go": digestSource("1111111111111111"),
 	"storage-api/storage/storage.go": `package storage
 
 import "clusterpedia.io/storage-api/digest"
@@ -70,6 +72,10 @@ func main() {
 	"plugins/second/main.go": pluginSource("second"),
 }
 
+func digestSource(digest string) string {
+	return "package digest\n\nconst Source = \"" + digest + "\"\n"
+}
+
 func pluginSource(name string) string {
 	return `package main
 
@@ -90,7 +96,7 @@ func main() {}
 var changes = map[string]map[string]string{
 	// Nothing that the storage package exports changes; only the digest tells.
 	"contract": {
-		"storage-api/digest/digest.go": "package digest\n\nconst Source = \"two\"\n",
+		"storage-api/digest/source.go": digestSource("2222222222222222"),
 		"storage-api/storage/storage.go": strings.Replace(sources["storage-api/storage/storage.go"],
 			"struct{ name string }", "struct{ weight int; name string }", 1),
 	},
@@ -133,6 +139,9 @@ func build(t *testing.T) string {
 	t.Helper()
 	workspace, out := t.TempDir(), t.TempDir()
 	writeFiles(t, workspace, sources)
+	digest, err := storageapi.Source.ReadFile("digest/digest.go")
+	require.NoError(t, err)
+	writeFiles(t, workspace, map[string]string{"storage-api/digest/digest.go": string(digest)})
 	overlays := map[string]string{}
 	for name, files := range changes {
 		overlays[name] = writeOverlay(t, workspace, files)

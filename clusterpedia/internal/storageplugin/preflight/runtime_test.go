@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"clusterpedia.io/storage-api/digest"
 )
 
 // TestAgainstRuntime compares the verdicts on real files with what plugin.Open
@@ -19,6 +21,7 @@ func TestAgainstRuntime(t *testing.T) {
 	}
 	dir := build(t)
 	derive(t, dir)
+	contractsOf(t, dir)
 
 	cases := []struct {
 		name  string
@@ -92,6 +95,22 @@ func TestAgainstRuntime(t *testing.T) {
 				require.Error(t, err, "the runtime takes it: %s", output)
 			}
 		})
+	}
+}
+
+// contractsOf checks what binaries say of the storage API that they were built with.
+func contractsOf(t *testing.T, dir string) {
+	t.Helper()
+	const one, two = digest.Version + "+1111111111111111", digest.Version + "+2222222222222222"
+	for file, want := range map[string]string{
+		"host": one, "host-nocgo": one, "first.so": one, "first-stripped.so": one, "first-notrim.so": one, "first-gcflags.so": one,
+		"first-contract.so": two, "shared.so": one,
+	} {
+		im, err := Read(filepath.Join(dir, file))
+		require.NoError(t, err)
+		text, err := im.ContractText()
+		require.NoError(t, err)
+		require.Equal(t, want, text, file)
 	}
 }
 
