@@ -3,7 +3,6 @@
 # the servers' directory.
 ARG BUILDER_IMAGE
 FROM ${BUILDER_IMAGE} AS build
-ARG NAME
 ARG VERSION=v0.0.0-unset
 WORKDIR /plugin
 COPY . .
