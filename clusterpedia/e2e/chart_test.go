@@ -95,14 +95,20 @@ func TestChartRefuses(t *testing.T) {
 		"storage.install=oracle":                         "value must be one of",
 		"storage.password=x,storage.database.user=a;b c": "does not match pattern",
 	} {
-		args := []string{"template", "clusterpedia", c.dir}
-		if set != "" {
-			args = append(args, "--set", set)
-		}
-		_, errOut, err := c.run(t.Context(), args...)
-		require.Error(t, err, set)
-		require.Contains(t, errOut, want, set)
+		c.refuses(t, set, want)
 	}
+}
+
+// refuses checks that the chart cannot be rendered with what is set.
+func (c *chart) refuses(t *testing.T, set, want string) {
+	t.Helper()
+	args := []string{"template", "clusterpedia", c.dir}
+	if set != "" {
+		args = append(args, "--set", set)
+	}
+	_, errOut, err := c.run(t.Context(), args...)
+	require.Error(t, err, set)
+	require.Contains(t, errOut, want, set)
 }
 
 // TestChartRights checks each rule that the chart grants: none is for everything.
