@@ -88,12 +88,18 @@ func Load(o Options) (*Registry, error) {
 	if len(c.files) == 0 {
 		return registry, nil
 	}
-	if err := verify(image, executable, c.files); err != nil {
+	reports, err := verify(image, executable, c.files)
+	if err != nil {
 		return nil, err
 	}
-	for _, file := range c.files {
+	for i, file := range c.files {
 		log.Debug("Opening a storage plugin", "path", file)
 		if err := open(file); err != nil {
+			for _, row := range reports[i].Rows {
+				if row.Verdict == preflight.Warning {
+					err = fmt.Errorf("%w; %s: %s", err, row.Why, row.Cure)
+				}
+			}
 			return nil, err
 		}
 		all := storage.Registered()
@@ -123,26 +129,28 @@ func (o *Options) executable() (path, image string, err error) {
 	return path, path, nil
 }
 
-// verify checks that all files can be opened, one after the other.
-func verify(image, executable string, files []string) error {
+// verify checks that all files can be opened, one after the other, and returns the
+// reports about them.
+func verify(image, executable string, files []string) ([]*preflight.Report, error) {
 	host, err := preflight.Read(image)
 	if err != nil {
-		return fmt.Errorf("cannot verify storage plugins, which needs Linux: this program: %w", err)
+		return nil, fmt.Errorf("cannot verify storage plugins, which needs Linux: this program: %w", err)
 	}
 	host.Path = executable
 	if err := host.CanOpenPlugins(); err != nil {
-		return err
+		return nil, err
 	}
 	verr := &VerifyError{Chosen: len(files)}
-	for _, report := range preflight.Verify(host, preflight.ThisMachine(), files) {
+	reports := preflight.Verify(host, preflight.ThisMachine(), files)
+	for _, report := range reports {
 		if !report.Loadable {
 			verr.Reports = append(verr.Reports, report)
 		}
 	}
 	if len(verr.Reports) > 0 {
-		return verr
+		return nil, verr
 	}
-	return nil
+	return reports, nil
 }
 
 // open opens one plugin, which runs the init functions of its packages.

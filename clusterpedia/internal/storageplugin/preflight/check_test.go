@@ -139,6 +139,10 @@ func TestCheck(t *testing.T) {
 			change: change(std), why: "its standard library was compiled from other sources, or with other flags, than the host's",
 			cure: "build host and plugin with the same installation of Go and the same flags", rows: 1,
 		},
+		"standard library in others": {
+			change: change(std, contract, text), why: "its standard library was compiled from other sources, or with other flags, than the host's",
+			cure: "build host and plugin with the same installation of Go and the same flags", rows: 3,
+		},
 
 		"contract": {
 			change: change(digest, contract), why: "it was built against another storage-api source (host's bb (devel), plugin's bb! (devel))",

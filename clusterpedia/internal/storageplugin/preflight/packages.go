@@ -50,11 +50,22 @@ func (c *check) packages() {
 		explained = c.settings(sourceSettings) || explained
 	}
 
-	// Modules of different versions explain the others, which may import them.
+	// Modules of different versions explain the others, which may import them; so does a
+	// standard library that nothing explains.
+	order := func(mod string) int {
+		switch {
+		case mod == stdModule && !explained:
+			return 0
+		case c.hostModules[mod].version != c.pluginModules[mod].version:
+			return 1
+		default:
+			return 2
+		}
+	}
 	mods := slices.Sorted(maps.Keys(differing))
-	slices.SortStableFunc(mods, func(a, b string) int { return c.unexplained(a) - c.unexplained(b) })
+	slices.SortStableFunc(mods, func(a, b string) int { return order(a) - order(b) })
 	for _, mod := range mods {
-		explained = c.module(mod, differing[mod], explained) || explained
+		explained = c.module(mod, differing[mod], explained)
 	}
 }
 
@@ -110,17 +121,8 @@ func (c *check) contract(packages []string) {
 	})
 }
 
-// unexplained is 0 for a module whose versions differ, which explains much, else
-// 1.
-func (c *check) unexplained(mod string) int {
-	if c.hostModules[mod].version != c.pluginModules[mod].version {
-		return 0
-	}
-	return 1
-}
-
 // module adds the row for the packages of one module that differ, and reports
-// whether it explains the rows of other modules.
+// whether the rows of other modules are explained now.
 func (c *check) module(mod string, packages []string, explained bool) bool {
 	h, p := c.hostModules[mod], c.pluginModules[mod]
 	row := Row{Kind: KindPackage, What: mod, Packages: packages, Host: h.version, Plugin: p.version, Verdict: Mismatch}
@@ -131,17 +133,17 @@ func (c *check) module(mod string, packages []string, explained bool) bool {
 		if h.local() {
 			row.Cure = fmt.Sprintf("build the plugin from the host's sources of %s", mod)
 		}
-		c.add(row)
-		return true
+		explained = true
 	case explained:
 		row.Why = fmt.Sprintf("its packages of %s were compiled otherwise than the host's", mod)
 	case mod == stdModule:
 		row.Why = "its standard library was compiled from other sources, or with other flags, than the host's"
 		row.Cure = "build host and plugin with the same installation of Go and the same flags"
+		explained = true
 	default:
 		row.Why = fmt.Sprintf("it was built with other sources of %s than the host", mod)
 		row.Cure = fmt.Sprintf("build the plugin from the host's sources of %s", mod)
 	}
 	c.add(row)
-	return false
+	return explained
 }
