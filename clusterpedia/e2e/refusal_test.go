@@ -1,12 +1,12 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -59,23 +59,28 @@ func TestRefusals(t *testing.T) {
 		for name, tc := range cases {
 			t.Run(host+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				ctx, cancel := context.WithTimeout(t.Context(), refusalLimit)
-				defer cancel()
 				program := filepath.Join(shared.bin, host)
-				cmd := exec.CommandContext(ctx, program, append([]string{"--kubeconfig=" + kubeconfigOfNobody(t)}, tc.args...)...)
-				cmd.Dir = t.TempDir() // for self-signed certificates
-				cmd.Env = append(os.Environ(), "STORAGE_PLUGINS="+tc.plugins)
-				var output bytes.Buffer
-				cmd.Stdout, cmd.Stderr = &output, &output
-				err := cmd.Run()
-				text := strings.NewReplacer(program, "HOST", bad, "BAD", shared.bin, "BIN").Replace(output.String())
-				require.Error(t, err, text)
-				require.Equal(t, 1, cmd.ProcessState.ExitCode(), text)
+				text := strings.NewReplacer(program, "HOST", bad, "BAD", shared.bin, "BIN").Replace(refusal(t, program, tc.plugins, tc.args...))
 				require.Contains(t, text, tc.message)
-				require.NotContains(t, text, "goroutine ", "no crash")
 			})
 		}
 	}
+}
+
+// refusal runs a server that must end with exit code 1, and returns what it says.
+func refusal(t *testing.T, program, plugins string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), refusalLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, append([]string{"--kubeconfig=" + kubeconfigOfNobody(t)}, args...)...)
+	cmd.Dir = t.TempDir() // for self-signed certificates
+	cmd.Env = append(os.Environ(), "STORAGE_PLUGINS="+plugins)
+	output, err := cmd.CombinedOutput()
+	text := string(output)
+	require.Error(t, err, text)
+	require.Equal(t, 1, cmd.ProcessState.ExitCode(), text)
+	require.NotContains(t, text, "goroutine ", "no crash")
+	return text
 }
 
 // kubeconfigOfNobody returns a kubeconfig of a cluster that does not answer.
@@ -157,10 +162,27 @@ func takenName(t *testing.T) string {
 // file of the repository.
 func overlay(t *testing.T, file, text string) string {
 	t.Helper()
+	return overlays(t, map[string]string{file: text})
+}
+
+// overlays does so for several files; those of Go itself have names that begin with
+// GOROOT.
+func overlays(t *testing.T, files map[string]string) string {
+	t.Helper()
 	dir := t.TempDir()
-	replacement := filepath.Join(dir, "file.go")
-	require.NoError(t, os.WriteFile(replacement, []byte(text), 0o644))
-	content, err := json.Marshal(map[string]any{"Replace": map[string]string{filepath.Join(shared.root, file): replacement}})
+	replace := map[string]string{}
+	for file, text := range files {
+		at := filepath.Join(shared.root, file)
+		if rest, ok := strings.CutPrefix(file, "GOROOT/"); ok {
+			goroot, err := exec.CommandContext(t.Context(), "go", "env", "GOROOT").Output()
+			require.NoError(t, err)
+			at = filepath.Join(strings.TrimSpace(string(goroot)), rest)
+		}
+		replacement := filepath.Join(dir, strconv.Itoa(len(replace))+".go")
+		require.NoError(t, os.WriteFile(replacement, []byte(text), 0o644))
+		replace[at] = replacement
+	}
+	content, err := json.Marshal(map[string]any{"Replace": replace})
 	require.NoError(t, err)
 	path := filepath.Join(dir, "overlay.json")
 	require.NoError(t, os.WriteFile(path, content, 0o644))
