@@ -73,6 +73,7 @@ var targets = []target{
 	{file: "static.so", without: []string{"-buildmode=plugin"}, env: []string{"CGO_ENABLED=0"}},
 	{file: "first-musl.so", env: []string{"CC=" + muslCC}, needs: muslCC},
 	{file: "first-arm64.so", env: []string{"GOARCH=arm64", "CC=" + arm64CC}, needs: arm64CC},
+	{file: "glibc.so", pkg: "plugins/glibc"},
 	{file: "first-level.so", env: []string{"GOAMD64=v4"}},
 }
 
@@ -102,6 +103,10 @@ func build(t *testing.T) string {
 	for name, files := range changes {
 		b.overlays[name] = writeOverlay(t, b.workspace, files)
 	}
+	cc := exec.CommandContext(t.Context(), "cc", "-shared", "-fPIC", "-Wl,-soname,libc.so.6", "-Wl,--version-script=newer.map", "-o", "libnewer.so", "newer.c")
+	cc.Dir = filepath.Join(b.workspace, "plugins", "glibc", "libc")
+	text, err := cc.CombinedOutput()
+	require.NoError(t, err, string(text))
 	profile, err := b.command(t, target{}, "run", "./profile").Output()
 	require.NoError(t, err)
 	b.profile = filepath.Join(t.TempDir(), "server.pprof")
@@ -126,7 +131,7 @@ func build(t *testing.T) string {
 	}
 	require.NoError(t, group.Wait())
 	// A plugin without cgo cannot be built in the first place.
-	text, err := b.build(t, target{file: "none.so", env: []string{"CGO_ENABLED=0"}}).CombinedOutput()
+	text, err = b.build(t, target{file: "none.so", env: []string{"CGO_ENABLED=0"}}).CombinedOutput()
 	require.Error(t, err)
 	require.Contains(t, string(text), "requires external (cgo) linking, but cgo is not enabled")
 	return b.out

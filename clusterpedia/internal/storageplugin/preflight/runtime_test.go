@@ -93,6 +93,8 @@ func openings() []opening {
 		{name: "arm64", files: []string{"first-arm64.so"}, reason: "it was built for AARCH64, the host for ", needs: arm64CC},
 		{name: "musl", files: []string{"first-musl.so"}, reason: "it was built for the C library musl, the host for glibc", needs: muslCC},
 
+		{name: "newer C library", files: []string{"glibc.so"}, reason: "it needs glibc 2.99, this machine has "},
+
 		{name: "cut in the header", files: []string{"cut-header.so"}, reason: "it is cut off"},
 		{name: "cut in the program headers", files: []string{"cut-progs.so"}, reason: "it is cut off"},
 		{name: "cut at 200 kB", files: []string{"cut-200k.so"}, reason: "it is cut off"},

@@ -69,6 +69,23 @@ func main() {
 	"plugins/first/main.go":  pluginSource("first"),
 	"plugins/second/main.go": pluginSource("second"),
 
+	// A plugin that was built on a newer system, of which this is the C library, as far as
+	// the plugin uses it.
+	"plugins/glibc/main.go": `package main
+
+// #cgo LDFLAGS: -L${SRCDIR}/libc -lnewer
+// int answer(void);
+import "C"
+
+import "clusterpedia.io/storage-api/storage"
+
+func init() { storage.Register(string(rune(C.answer()))) }
+
+func main() {}
+`,
+	"plugins/glibc/libc/newer.c":   "int answer(void) { return 42; }\n",
+	"plugins/glibc/libc/newer.map": "GLIBC_2.99 { global: answer; };\n",
+
 	// A plugin as an author builds it without the tool: outside of the host's workspace,
 	// with a version of the storage API that was published.
 	"apart/go.mod": "module fixture.example/apart\n\ngo 1.26.0\n\nrequire " + contractModule + " " + publishedContract + "\n",
