@@ -177,4 +177,6 @@ func (e *events) Watching() {}
 
 // Failed implements reflector.Sink. The status tells of the objects alone: that Events
 // cannot be read leaves them complete.
-func (e *events) Failed(err error) { e.log.Info("Cannot read the member's Events, try again", "err", err) }
+func (e *events) Failed(err error) {
+	e.log.Info("Cannot read the member's Events, try again", "err", err)
+}

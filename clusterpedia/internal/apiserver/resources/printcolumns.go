@@ -114,7 +114,7 @@ func (h *Handler) withColumns(ctx context.Context, s *scope, cluster string) *sc
 	if len(defined) == 0 {
 		return s
 	}
-	columns, err := table.Custom(defined)
+	columns, err := table.Custom(ctx, defined)
 	if err != nil {
 		klog.ErrorS(err, "The columns of a custom resource cannot be used", "resource", s.Resource, "cluster", cluster)
 		return s

@@ -18,14 +18,14 @@ import (
 type tableConvertor struct{ scope *scope }
 
 // ConvertToTable implements rest.TableConvertor.
-func (c tableConvertor) ConvertToTable(_ context.Context, obj runtime.Object, options runtime.Object) (*metav1.Table, error) {
+func (c tableConvertor) ConvertToTable(ctx context.Context, obj runtime.Object, options runtime.Object) (*metav1.Table, error) {
 	out := &metav1.Table{}
 	if o, ok := options.(*metav1.TableOptions); !ok || o == nil || !o.NoHeaders {
 		out.ColumnDefinitions = c.scope.columns.Definitions
 	}
 	if l, ok := obj.(*listing); ok {
 		err := l.each(func(o *storage.Object) error {
-			out.Rows = append(out.Rows, c.row(o))
+			out.Rows = append(out.Rows, c.row(ctx, o))
 			return nil
 		})
 		out.ListMeta = l.metadata(l.page, l.count)
@@ -35,7 +35,7 @@ func (c tableConvertor) ConvertToTable(_ context.Context, obj runtime.Object, op
 	if err != nil {
 		return nil, fmt.Errorf("read the metadata of a %T: %w", obj, err)
 	}
-	row, err := c.scope.columns.Row(accessor.GetAnnotations()[v1beta1.ShadowAnnotationClusterName], obj)
+	row, err := c.scope.columns.Row(ctx, accessor.GetAnnotations()[v1beta1.ShadowAnnotationClusterName], obj)
 	if err != nil {
 		return nil, err
 	}
@@ -45,11 +45,11 @@ func (c tableConvertor) ConvertToTable(_ context.Context, obj runtime.Object, op
 
 // row prints a stored object. One that cannot be read is shown by its name alone,
 // and does not hide all others.
-func (c tableConvertor) row(o *storage.Object) metav1.TableRow {
+func (c tableConvertor) row(ctx context.Context, o *storage.Object) metav1.TableRow {
 	obj, err := c.scope.decode(o.JSON)
 	if err == nil {
 		var row metav1.TableRow
-		if row, err = c.scope.columns.Row(o.Cluster, obj); err == nil {
+		if row, err = c.scope.columns.Row(ctx, o.Cluster, obj); err == nil {
 			return row
 		}
 	}

@@ -44,12 +44,12 @@ type Columns struct {
 
 // Custom returns the columns of a custom resource, as its definition says. It is for one
 // request at a time.
-func Custom(defined []apiextensionsv1.CustomResourceColumnDefinition) (Columns, error) {
+func Custom(ctx context.Context, defined []apiextensionsv1.CustomResourceColumnDefinition) (Columns, error) {
 	custom, err := tableconvertor.New(defined)
 	if err != nil {
 		return Columns{}, err
 	}
-	head, err := custom.ConvertToTable(context.Background(), &unstructured.UnstructuredList{}, nil)
+	head, err := custom.ConvertToTable(ctx, &unstructured.UnstructuredList{}, nil)
 	if err != nil {
 		return Columns{}, err
 	}
@@ -75,14 +75,14 @@ func (p *Printer) Columns(kind schema.GroupKind) Columns {
 }
 
 // Row prints one object. A compiled-in kind must have its internal type.
-func (c Columns) Row(cluster string, obj runtime.Object) (metav1.TableRow, error) {
+func (c Columns) Row(ctx context.Context, cluster string, obj runtime.Object) (metav1.TableRow, error) {
 	var body *metav1.Table
 	var err error
 	switch {
 	case c.generator != nil:
 		body, err = c.generator.GenerateTable(obj, printers.GenerateOptions{Wide: true, NoHeaders: true})
 	case c.custom != nil:
-		body, err = c.custom.ConvertToTable(context.Background(), obj, &metav1.TableOptions{NoHeaders: true})
+		body, err = c.custom.ConvertToTable(ctx, obj, &metav1.TableOptions{NoHeaders: true})
 	default:
 		return byName(cluster, obj)
 	}
