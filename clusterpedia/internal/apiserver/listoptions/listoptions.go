@@ -93,7 +93,7 @@ func Parse(in Input) (*Options, error) {
 // A client that sent a limit gets a continue while objects remain, unless it
 // refused it. One that demanded it gets it for every full page, as it always did.
 func (o *Options) ListMeta(page query.Page, items int64) metav1.ListMeta {
-	var list metav1.ListMeta
+	list := metav1.ListMeta{ResourceVersion: page.Version}
 	if page.Remaining != nil && (o.WithRemainingCount == nil || *o.WithRemainingCount) {
 		remaining := max(*page.Remaining, 0)
 		list.RemainingItemCount = &remaining

@@ -66,7 +66,8 @@ func (customScheme) Convert(in, out, context any) error {
 
 // ConvertToVersion implements runtime.ObjectConvertor.
 func (customScheme) ConvertToVersion(in runtime.Object, gv runtime.GroupVersioner) (runtime.Object, error) {
-	if _, ok := in.(runtime.Unstructured); ok {
+	switch in.(type) {
+	case runtime.Unstructured, *metav1.WatchEvent: // the same in all versions
 		return in, nil
 	}
 	return metaKinds.UnsafeConvertToVersion(in, gv)

@@ -163,7 +163,12 @@ func (h *Handler) serveResource(w http.ResponseWriter, req *http.Request, s *sco
 		}
 		h.warn(req.Context(), s, []string{cluster})
 		handlers.GetResource(r, &s.RequestScope)(w, req)
-	case "list":
+	case "list", "watch":
+		source, ok := h.Storage.(storage.Watcher)
+		if info.Verb == "watch" && !ok {
+			h.fail(w, req, apierrors.NewMethodNotSupported(s.Resource.GroupResource(), "watch"))
+			return
+		}
 		options, err := listoptions.Parse(listoptions.Input{
 			Values:    req.URL.Query(),
 			Cluster:   cluster,
@@ -175,20 +180,21 @@ func (h *Handler) serveResource(w http.ResponseWriter, req *http.Request, s *sco
 			h.fail(w, req, err)
 			return
 		}
+		if info.Verb == "watch" && info.Name != "" { // of the old paths /watch/…
+			options.Query.Names = []string{info.Name}
+		}
 		for _, text := range options.Warnings {
 			warning.AddWarning(req.Context(), "", text)
 		}
 		if h.Checker != nil {
-			if err := h.Checker.List(req.Context(), s.resource, options.Query); err != nil {
+			if err := h.Checker.Limit(req.Context(), info.Verb, s.resource, options.Query); err != nil {
 				h.fail(w, req, APIError(err, s.Resource.GroupResource(), ""))
 				return
 			}
 		}
 		h.warn(req.Context(), s, options.Query.Clusters)
 		r.options = options
-		handlers.ListResource(r, nil, &s.RequestScope, false, 0)(w, forStockHandler(req))
-	case "watch":
-		h.fail(w, req, apierrors.NewMethodNotSupported(s.Resource.GroupResource(), "watch"))
+		handlers.ListResource(r, watcher{r, source}, &s.RequestScope, info.Verb == "watch", minWatch)(w, forStockHandler(req))
 	default:
 		h.fail(w, req, apierrors.NewMethodNotSupported(s.Resource.GroupResource(), info.Verb))
 	}

@@ -62,6 +62,11 @@ func newScope(r discovery.Resource, scheme *builtin.Scheme, printer *table.Print
 	return nil, fmt.Errorf("no JSON serializer for %s", r.GroupVersionResource)
 }
 
+// storedVersion is the apiVersion of stored documents.
+func (s *scope) storedVersion() string {
+	return schema.GroupVersion{Group: s.resource.Stored.Group, Version: s.resource.Stored.Version}.String()
+}
+
 func (s *scope) setBuiltin(scheme *builtin.Scheme) {
 	known := scheme.Runtime()
 	s.Serializer = scheme.Codecs()

@@ -40,6 +40,7 @@ func (c tableConvertor) ConvertToTable(ctx context.Context, obj runtime.Object, 
 		return nil, err
 	}
 	out.Rows = []metav1.TableRow{row}
+	out.ResourceVersion = accessor.GetResourceVersion() // where a watch can resume
 	return out, nil
 }
 

@@ -71,10 +71,10 @@ func (c *Checker) Get(ctx context.Context, r discovery.Resource, cluster, namesp
 	return s.forbidden(ctx, r.GroupResource(), cluster, namespace)
 }
 
-// List limits a query for one resource to what the caller may list. A caller who may
-// see nothing of the one cluster that is asked for gets a Status with code 403.
-func (c *Checker) List(ctx context.Context, r discovery.Resource, q *query.Query) error {
-	s := &search{Checker: c, verb: "list"}
+// Limit limits a query for one resource to what the caller may list or watch. A caller
+// who may see nothing of the one cluster that is asked for gets a Status with code 403.
+func (c *Checker) Limit(ctx context.Context, verb string, r discovery.Resource, q *query.Query) error {
+	s := &search{Checker: c, verb: verb}
 	visible := &query.Visibility{}
 	if err := s.scopes(ctx, r, q, visible, nil); err != nil {
 		return err

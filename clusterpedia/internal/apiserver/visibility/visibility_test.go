@@ -129,7 +129,7 @@ func TestList(t *testing.T) {
 			}
 			c := checker(t, r, "default", "dev", "team")
 			q := tc.query
-			err := c.List(as(t, "alice"), resource(t, c, "", "pods"), &q)
+			err := c.Limit(as(t, "alice"), "list", resource(t, c, "", "pods"), &q)
 			if tc.err != "" {
 				require.ErrorContains(t, err, tc.err)
 				return
@@ -140,7 +140,7 @@ func TestList(t *testing.T) {
 
 			other := tc.query
 			if len(other.Clusters) != 1 {
-				require.NoError(t, c.List(as(t, "bob"), resource(t, c, "", "pods"), &other))
+				require.NoError(t, c.Limit(as(t, "bob"), "list", resource(t, c, "", "pods"), &other))
 				require.Empty(t, other.Visible.Scopes)
 			}
 		})
@@ -151,7 +151,7 @@ func TestClusterScoped(t *testing.T) {
 	t.Parallel()
 	c := checker(t, &rules{allow: map[string]bool{"list nodes one team": true}}, "team")
 	q := &query.Query{}
-	require.NoError(t, c.List(as(t, "alice"), resource(t, c, "", "nodes"), q))
+	require.NoError(t, c.Limit(as(t, "alice"), "list", resource(t, c, "", "nodes"), q))
 	require.Empty(t, q.Visible.Scopes, "a right in a namespace is none on the cluster")
 }
 
@@ -190,13 +190,13 @@ func TestBounds(t *testing.T) {
 	}
 	r := &rules{}
 	c := checker(t, r, many...)
-	err := c.List(as(t, "alice"), resource(t, c, "", "pods"), &query.Query{})
+	err := c.Limit(as(t, "alice"), "list", resource(t, c, "", "pods"), &query.Query{})
 	require.ErrorContains(t, err, "ask for less, as at …/resources/clusters/one/api/v1/namespaces/NAMESPACE/pods")
 	require.EqualValues(t, maxReviews, r.asked.Load())
 
 	c = checker(t, &rules{err: errors.New("connection refused")})
 	q := &query.Query{}
-	require.ErrorContains(t, c.List(as(t, "alice"), resource(t, c, "", "pods"), q), "connection refused")
+	require.ErrorContains(t, c.Limit(as(t, "alice"), "list", resource(t, c, "", "pods"), q), "connection refused")
 	require.Nil(t, q.Visible)
 	require.Error(t, c.Get(as(t, "alice"), resource(t, c, "", "pods"), "one", "team"))
 }

@@ -1,0 +1,166 @@
+package resources
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/apiserver/pkg/registry/rest"
+
+	"clusterpedia.io/storage-api/query"
+	"clusterpedia.io/storage-api/storage"
+)
+
+// minWatch is the shortest duration of a watch whose client names none; as in
+// Kubernetes it lasts up to twice as long.
+const minWatch = 30 * time.Minute
+
+// watcher follows the changes that a request asks for. The stock handler calls it as
+// the rest.Watcher of a resource.
+//
+// Resource versions of watched objects are points of the storage layer's history, from
+// which a client resumes, and not those of the members.
+type watcher struct {
+	*reader
+	source storage.Watcher
+}
+
+var _ rest.Watcher = watcher{}
+
+// Watch implements rest.Watcher. As in Kubernetes a watch without a resource version, or
+// from "0", begins with all objects, unless the client says otherwise.
+func (w watcher) Watch(ctx context.Context, o *metainternalversion.ListOptions) (watch.Interface, error) {
+	q := *w.options.Query
+	q.Order, q.Limit, q.Offset, q.Continue, q.Count = nil, 0, 0, "", query.CountNone
+	ctx, cancel := context.WithCancel(ctx)
+	running := &watching{events: make(chan watch.Event), cancel: cancel, done: make(chan struct{})}
+	since := o.ResourceVersion
+	if since == "0" {
+		since = ""
+	}
+	initial := since == ""
+	if o.SendInitialEvents != nil {
+		initial = *o.SendInitialEvents
+	}
+	go func() {
+		defer close(running.done)
+		defer close(running.events)
+		err := w.follow(ctx, &q, since, initial, o, running.send)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		_ = running.send(ctx, watch.Event{Type: watch.Error, Object: w.status(err)}) // the client has gone then
+	}()
+	return running, nil
+}
+
+// follow sends what there is, if that is wanted, and what happens after it.
+func (w watcher) follow(ctx context.Context, q *query.Query, since string, initial bool, o *metainternalversion.ListOptions, send func(context.Context, watch.Event) error) error {
+	if initial {
+		page, err := w.storage.List(ctx, q, func(o *storage.Object) error {
+			obj, err := w.object(o, "")
+			if err != nil {
+				return err
+			}
+			return send(ctx, watch.Event{Type: watch.Added, Object: obj})
+		})
+		if err != nil {
+			return err
+		}
+		since = page.Version
+		if o.SendInitialEvents != nil && o.AllowWatchBookmarks {
+			end, err := w.bookmark(since)
+			if err != nil {
+				return err
+			}
+			if err := meta.NewAccessor().SetAnnotations(end, map[string]string{metav1.InitialEventsAnnotationKey: "true"}); err != nil {
+				return err
+			}
+			if err := send(ctx, watch.Event{Type: watch.Bookmark, Object: end}); err != nil {
+				return err
+			}
+		}
+	}
+	return w.source.Watch(ctx, q, since, func(e storage.WatchEvent) error {
+		var obj runtime.Object
+		var err error
+		switch {
+		case e.Type != storage.Bookmark:
+			obj, err = w.object(e.Object, e.Version)
+		case o.AllowWatchBookmarks:
+			obj, err = w.bookmark(e.Version)
+		default:
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return send(ctx, watch.Event{Type: watch.EventType(e.Type), Object: obj})
+	})
+}
+
+// object returns an object of an event, with its point in the history if it is known.
+func (w watcher) object(o *storage.Object, version string) (runtime.Object, error) {
+	obj, err := w.scope.decode(o.JSON)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Key, err)
+	}
+	if version != "" {
+		err = meta.NewAccessor().SetResourceVersion(obj, version)
+	}
+	return obj, err
+}
+
+// bookmark returns an object that tells a point in the history, and nothing else.
+func (w watcher) bookmark(version string) (runtime.Object, error) {
+	obj, err := w.scope.decode(fmt.Appendf(nil, `{"apiVersion":%q,"kind":%q,"metadata":{}}`, w.scope.storedVersion(), w.scope.Kind.Kind))
+	if err != nil {
+		return nil, err
+	}
+	return obj, meta.NewAccessor().SetResourceVersion(obj, version)
+}
+
+// status returns the last event of a watch that has failed.
+func (w watcher) status(err error) *metav1.Status {
+	if errors.Is(err, storage.ErrExpired) {
+		err = apierrors.NewResourceExpired("the resource version to watch from is too old, or is none of this server: list again")
+	}
+	var status apierrors.APIStatus
+	if !errors.As(APIError(err, w.scope.Resource.GroupResource(), ""), &status) {
+		status = apierrors.NewInternalError(errors.New("the watch failed"))
+	}
+	s := status.Status()
+	return &s
+}
+
+// watching is a watch that runs.
+type watching struct {
+	events chan watch.Event
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+func (w *watching) send(ctx context.Context, e watch.Event) error {
+	select {
+	case w.events <- e:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// ResultChan implements watch.Interface.
+func (w *watching) ResultChan() <-chan watch.Event { return w.events }
+
+// Stop implements watch.Interface. It waits for the end.
+func (w *watching) Stop() {
+	w.cancel()
+	<-w.done
+}
