@@ -10,7 +10,7 @@ import (
 var version = "v0.0.0-unset"
 
 func init() {
-	storage.Register(storage.Driver{Name: "internal", Version: version, Open: store.Open})
+	storage.Register(store.Driver(version))
 }
 
 func main() {}

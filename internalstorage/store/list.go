@@ -2,9 +2,12 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"strconv"
 	"strings"
+
+	"gorm.io/gorm"
 
 	"clusterpedia.io/internalstorage/dialect"
 	"clusterpedia.io/internalstorage/rows"
@@ -42,8 +45,12 @@ func (s *Store) list(ctx context.Context, q *query.Query, extra []string, yield 
 	if err != nil {
 		return storage.Page{}, err
 	}
+	raw, err := s.raw.Condition(s.dialect, q)
+	if err != nil {
+		return storage.Page{}, err
+	}
 	var page storage.Page
-	l := &lister{store: s, query: q, where: where, order: b.OrderBy(), extra: extra, left: q.Limit, offset: q.Offset}
+	l := &lister{store: s, query: q, where: where, raw: raw, order: b.OrderBy(), extra: extra, left: q.Limit, offset: q.Offset}
 	if q.Continue != "" {
 		after, err := q.Position()
 		if err != nil {
@@ -54,13 +61,13 @@ func (s *Store) list(ctx context.Context, q *query.Query, extra []string, yield 
 		}
 	}
 	if page.Remaining, err = l.remaining(ctx); err != nil {
-		return page, s.fail(ctx, "count", err)
+		return page, l.fail(ctx, "count", err)
 	}
 	var last *object.Object
 	for {
 		part, more, err := l.part(ctx)
 		if err != nil {
-			return page, s.fail(ctx, "list", err)
+			return page, l.fail(ctx, "list", err)
 		}
 		for _, r := range part {
 			if err := yield(r); err != nil {
@@ -90,8 +97,10 @@ type lister struct {
 	store        *Store
 	query        *query.Query
 	where, after dialect.Expr
-	order        string
-	extra        []string
+	// raw is the client's own condition.
+	raw   dialect.Expr
+	order string
+	extra []string
 	// left is how many objects the page may still have, if it is limited.
 	left, offset int64
 }
@@ -103,6 +112,9 @@ func (l *lister) condition() dialect.Expr {
 		if e.SQL != "" {
 			parts, args = append(parts, e.SQL), append(args, e.Args...)
 		}
+	}
+	if l.raw.SQL != "" {
+		parts, args = append(parts, "("+l.raw.SQL+")"), append(args, l.raw.Args...)
 	}
 	if len(parts) == 0 {
 		return dialect.Expr{}
@@ -121,6 +133,32 @@ func (l *lister) document() string {
 	return rows.Full
 }
 
+// reader returns the database to read from: for a client's own condition a transaction
+// that can write nothing. The caller calls done.
+func (l *lister) reader(ctx context.Context) (db *gorm.DB, done func() error, err error) {
+	db = l.store.reader.WithContext(ctx)
+	if l.raw.SQL == "" {
+		return db, func() error { return nil }, nil
+	}
+	db = db.Begin(&sql.TxOptions{ReadOnly: true})
+	return db, func() error { return db.Rollback().Error }, db.Error
+}
+
+// fail says what an error of the database means. What is wrong with a client's own
+// condition is the client's to mend; the database's words are for the log.
+func (l *lister) fail(ctx context.Context, doing string, err error) error {
+	failed := l.store.fail(ctx, doing, err)
+	if l.raw.SQL == "" || ctx.Err() != nil || storage.IsRetryable(failed) {
+		return failed
+	}
+	l.store.log.Error("The database refuses a client's condition in SQL", "err", err)
+	field := "whereSQLStatement"
+	if len(l.query.Params[field]) == 0 {
+		field = "whereSQL"
+	}
+	return &query.InvalidQueryError{Field: field, Value: l.query.Params[field][0], Reason: "the database refuses it, the server's log has the reason"}
+}
+
 // part reads the next rows, and says whether there are more behind them.
 func (l *lister) part(ctx context.Context) (part []row, more bool, err error) {
 	wanted := int64(partRows)
@@ -135,7 +173,12 @@ func (l *lister) part(ctx context.Context) (part []row, more bool, err error) {
 	if l.offset > 0 {
 		text += " OFFSET " + strconv.FormatInt(l.offset, 10)
 	}
-	found, err := l.store.reader.WithContext(ctx).Raw(text, where.Args...).Rows()
+	db, done, err := l.reader(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	found, err := db.Raw(text, where.Args...).Rows()
 	if err != nil {
 		return nil, false, err
 	}
@@ -171,7 +214,12 @@ func (l *lister) remaining(ctx context.Context) (*int64, error) {
 	}
 	where := l.condition()
 	var total int64
-	if err := l.store.reader.WithContext(ctx).Raw("SELECT COUNT(*) FROM resources"+where.SQL, where.Args...).Scan(&total).Error; err != nil {
+	db, done, err := l.reader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = db.Raw("SELECT COUNT(*) FROM resources"+where.SQL, where.Args...).Scan(&total).Error
+	if err = errors.Join(err, done()); err != nil {
 		return nil, err
 	}
 	total = max(total-l.offset, 0)

@@ -18,6 +18,7 @@ import (
 	"clusterpedia.io/internalstorage/config"
 	"clusterpedia.io/internalstorage/dialect"
 	"clusterpedia.io/internalstorage/rows"
+	"clusterpedia.io/internalstorage/sqlquery"
 	"clusterpedia.io/storage-api/query"
 	"clusterpedia.io/storage-api/storage"
 )
@@ -29,6 +30,8 @@ type Store struct {
 	reader, writer *gorm.DB
 	database       string
 	metrics        bool
+	raw            sqlquery.Raw
+	log            *slog.Logger
 }
 
 var (
@@ -37,6 +40,21 @@ var (
 	_ storage.MetricsWriter = &Store{}
 	_ storage.Migrator      = &Store{}
 )
+
+// The feature gates that allow clients to give conditions in SQL.
+const (
+	gateRaw           = "AllowRawSQLQuery"
+	gateParameterized = "AllowParameterizedSQLQuery"
+)
+
+// Driver returns the driver of the storage layer.
+func Driver(version string) storage.Driver {
+	return storage.Driver{
+		Name: "internal", Version: version, Open: Open,
+		Gates:  []storage.Gate{{Name: gateRaw, Stage: "ALPHA"}, {Name: gateParameterized, Stage: "ALPHA"}},
+		Params: sqlquery.RawParams(),
+	}
+}
 
 // Open connects to the database that the configuration names, and brings its
 // schema up to date unless that is switched off.
@@ -53,7 +71,13 @@ func Open(ctx context.Context, settings storage.Settings) (storage.Storage, erro
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", d.Name(), err)
 	}
-	s := &Store{dialect: d, reader: reader, writer: writer, database: string(c.Database), metrics: !c.Metrics.Disable}
+	s := &Store{
+		dialect: d, reader: reader, writer: writer, database: string(c.Database), metrics: !c.Metrics.Disable,
+		raw: sqlquery.Raw{Any: settings.Gates[gateRaw], Parameterized: settings.Gates[gateParameterized]}, log: settings.Logger,
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
 	if err := s.prepare(ctx, settings.SkipMigrations, c.Migrates()); err != nil {
 		return nil, errors.Join(err, s.Close(ctx))
 	}
