@@ -89,8 +89,12 @@ func (o *MetricsOptions) Listen(ctx context.Context, st storage.Storage) (serve 
 	}, nil
 }
 
-// MetricsHandler serves the process's and the storage layer's metrics.
+// MetricsHandler serves the process's and the storage layer's metrics. It is called once
+// in a process.
 func MetricsHandler(st storage.Storage) http.Handler {
+	if err := registerVersion(); err != nil {
+		klog.ErrorS(err, "The metrics lack the build info")
+	}
 	own := legacyregistry.Handler()
 	writer, ok := st.(storage.MetricsWriter)
 	if !ok {

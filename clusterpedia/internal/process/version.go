@@ -8,6 +8,8 @@ import (
 	"strconv"
 
 	"github.com/spf13/pflag"
+	"k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/legacyregistry"
 )
 
 // Set by the linker, with -ldflags "-X clusterpedia.io/clusterpedia/internal/process.gitVersion=v1.2.3 …".
@@ -30,6 +32,21 @@ func Version() BuildInfo {
 		GitVersion: gitVersion, GitCommit: gitCommit, GitTreeState: gitTreeState, BuildDate: buildDate,
 		GoVersion: runtime.Version(), Compiler: runtime.Compiler, Platform: runtime.GOOS + "/" + runtime.GOARCH,
 	}
+}
+
+// registerVersion shows the build info among the metrics of the process. It is called
+// once in a process.
+func registerVersion() error {
+	info := Version()
+	gauge := metrics.NewGaugeVec(&metrics.GaugeOpts{
+		Name: "clusterpedia_build_info", StabilityLevel: metrics.ALPHA,
+		Help: "Always 1, with labels that tell from which sources, and how, the program was built.",
+	}, []string{"git_version", "git_commit", "git_tree_state", "build_date", "go_version", "compiler", "platform"})
+	if err := legacyregistry.Register(gauge); err != nil {
+		return fmt.Errorf("register the build info: %w", err)
+	}
+	gauge.WithLabelValues(info.GitVersion, info.GitCommit, info.GitTreeState, info.BuildDate, info.GoVersion, info.Compiler, info.Platform).Set(1)
+	return nil
 }
 
 // VersionFlag is --version: absent, true or raw.

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	auditinternal "k8s.io/apiserver/pkg/apis/audit"
 	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/endpoints/handlers/negotiation"
@@ -18,6 +20,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/klog/v2"
 
+	"clusterpedia.io/api/clusterpedia/v1beta1"
 	"clusterpedia.io/clusterpedia/internal/apiserver/listoptions"
 	"clusterpedia.io/storage-api/query"
 	"clusterpedia.io/storage-api/storage"
@@ -131,6 +134,16 @@ func audited(ctx context.Context) bool {
 	return a != nil && a.Enabled() && a.GetEventLevel() == auditinternal.LevelRequestResponse
 }
 
+// invalidSQL is the answer to a condition in SQL that cannot be used, as it always was.
+func invalidSQL(e *query.InvalidQueryError) error {
+	var value any = e.Value
+	if e.Value == "" {
+		value = []string(nil)
+	}
+	return apierrors.NewInvalid(v1beta1.GroupVersion.WithKind("ListOptions").GroupKind(), "urlQuery",
+		field.ErrorList{field.Invalid(field.NewPath(e.Field), value, e.Reason)})
+}
+
 // APIError turns an error of the storage layer into what clients may see: what is
 // wrong with their request, and never the text of a database.
 func APIError(err error, resource schema.GroupResource, name string) error {
@@ -141,6 +154,8 @@ func APIError(err error, resource schema.GroupResource, name string) error {
 		return err
 	case errors.Is(err, storage.ErrNotFound):
 		return apierrors.NewNotFound(resource, name)
+	case errors.As(err, &invalid) && strings.HasPrefix(invalid.Field, "whereSQL"):
+		return invalidSQL(invalid)
 	case errors.As(err, &invalid):
 		return apierrors.NewBadRequest(invalid.Error())
 	case errors.Is(err, storage.ErrUnsupported):
