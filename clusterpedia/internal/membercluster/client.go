@@ -41,10 +41,35 @@ type Client struct {
 // The transport is the client's own and not from client-go's cache, which would
 // keep those of replaced credentials for as long as the process lives.
 func NewClient(config *rest.Config) (*Client, error) {
+	base, err := ServerURL(config)
+	if err != nil {
+		return nil, err
+	}
+	transport, err := NewTransport(config)
+	if err != nil {
+		return nil, err
+	}
+	wrapped, err := rest.HTTPWrappersForConfig(config, transport)
+	if err != nil {
+		return nil, fmt.Errorf("credentials: %w", err)
+	}
+	return &Client{base: base, http: &http.Client{Transport: wrapped}, transport: transport, config: config}, nil
+}
+
+// ServerURL returns the address of a connection's server, with the path that stands
+// before those of the API.
+func ServerURL(config *rest.Config) (*url.URL, error) {
 	base, _, err := rest.DefaultServerUrlFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("apiserver: %w", err)
 	}
+	return base, nil
+}
+
+// NewTransport returns a transport of its own for a connection. It authenticates by
+// the connection's certificate alone. If the TLS settings name protocols without
+// HTTP/2, it speaks HTTP/1.1.
+func NewTransport(config *rest.Config) (*http.Transport, error) {
 	tlsConfig, err := rest.TLSConfigFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("tls: %w", err)
@@ -52,19 +77,14 @@ func NewClient(config *rest.Config) (*Client, error) {
 	if tlsConfig == nil {
 		tlsConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	transport := utilnet.SetTransportDefaults(&http.Transport{
+	return utilnet.SetTransportDefaults(&http.Transport{
 		Proxy:               config.Proxy,
 		TLSClientConfig:     tlsConfig,
 		TLSHandshakeTimeout: 10 * time.Second,
 		MaxIdleConnsPerHost: 25,
 		DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAlive: dialKeepAlive}).DialContext,
 		DisableCompression:  config.DisableCompression,
-	})
-	wrapped, err := rest.HTTPWrappersForConfig(config, transport)
-	if err != nil {
-		return nil, fmt.Errorf("credentials: %w", err)
-	}
-	return &Client{base: base, http: &http.Client{Transport: wrapped}, transport: transport, config: config}, nil
+	}), nil
 }
 
 // Close ends the connections that are not in use. Those in use end with the

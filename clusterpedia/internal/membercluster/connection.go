@@ -10,6 +10,7 @@ import (
 	"hash"
 	"strings"
 
+	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/rest"
 
 	"clusterpedia.io/api/cluster/v1alpha2"
@@ -32,6 +33,20 @@ type Secrets interface {
 	Data(name string) (map[string][]byte, error)
 }
 
+// SecretLister is Secrets from an informer's memory.
+type SecretLister struct {
+	corelisters.SecretNamespaceLister
+}
+
+// Data implements Secrets.
+func (l SecretLister) Data(name string) (map[string][]byte, error) {
+	secret, err := l.Get(name)
+	if err != nil {
+		return nil, err
+	}
+	return secret.Data, nil
+}
+
 // Connection is how a member cluster is reached.
 type Connection struct {
 	// Config holds all credentials inline: it refers to no file and runs no
@@ -39,6 +54,9 @@ type Connection struct {
 	Config *rest.Config
 	// Insecure says that the server's certificate is not verified.
 	Insecure bool
+	// NoCA says that Config leaves it unverified only because there is no CA to verify it
+	// with, and not because a kubeconfig asks for it.
+	NoCA bool
 	// Fingerprint differs whenever what the connection was made from does. It
 	// reveals no credentials.
 	Fingerprint string
@@ -49,44 +67,55 @@ type Connection struct {
 //
 // It doesn't contact the member.
 func Connect(spec *v1alpha2.ClusterSpec, secrets Secrets) (Connection, error) {
-	c := credentials{
-		kubeconfig: spec.Kubeconfig,
-		endpoint:   spec.APIServer,
-		token:      spec.TokenData,
-		ca:         spec.CAData,
-		cert:       spec.CertData,
-		key:        spec.KeyData,
-	}
+	c := inline(spec)
 	missing := errNoCredentials
-	if spec.AuthenticationFrom != nil && len(c.kubeconfig) == 0 && !c.canAuthenticate() {
+	if c.fromElsewhere(spec) {
 		var err error
 		if c, err = fromSecrets(spec, secrets); err != nil {
 			return Connection{}, authenticationError(err)
 		}
 		missing = authenticationError(errNoSecretCredentials)
 	}
-	if len(c.kubeconfig) > 0 {
-		config, err := readKubeconfig(c.kubeconfig)
-		if err != nil {
-			return Connection{}, fmt.Errorf("kubeconfig: %w", err)
+	if len(c.kubeconfig) == 0 {
+		if c.endpoint == "" {
+			return Connection{}, errNoEndpoint
 		}
-		return connection(config, c), nil
+		if !c.canAuthenticate() {
+			return Connection{}, missing
+		}
 	}
-	if c.endpoint == "" {
-		return Connection{}, errNoEndpoint
-	}
-	if !c.canAuthenticate() {
-		return Connection{}, missing
-	}
-	return connection(c.config(), c), nil
+	return c.connect()
 }
 
-func connection(config *rest.Config, c credentials) Connection {
-	config.UserAgent = rest.DefaultKubernetesUserAgent()
-	return Connection{
-		Config:      config,
-		Insecure:    config.Insecure && !strings.HasPrefix(config.Host, "http://"),
-		Fingerprint: c.fingerprint(),
+// ConnectAnonymously returns the connection to a PediaCluster's server without
+// credentials: its CA, and what its kubeconfig says of the way there. The address is
+// empty if the spec has none.
+func ConnectAnonymously(spec *v1alpha2.ClusterSpec, secrets Secrets) (Connection, error) {
+	c := inline(spec)
+	if c.fromElsewhere(spec) {
+		var err error
+		if c, err = caFromSecrets(spec, secrets); err != nil {
+			return Connection{}, authenticationError(err)
+		}
+	}
+	c.token, c.cert, c.key = nil, nil, nil
+	connection, err := c.connect()
+	if err != nil {
+		return Connection{}, err
+	}
+	connection.Config = rest.AnonymousClientConfig(connection.Config)
+	return connection, nil
+}
+
+// inline returns what stands in a spec itself.
+func inline(spec *v1alpha2.ClusterSpec) credentials {
+	return credentials{
+		kubeconfig: spec.Kubeconfig,
+		endpoint:   spec.APIServer,
+		token:      spec.TokenData,
+		ca:         spec.CAData,
+		cert:       spec.CertData,
+		key:        spec.KeyData,
 	}
 }
 
@@ -103,6 +132,28 @@ type credentials struct {
 
 func (c credentials) canAuthenticate() bool {
 	return len(c.token) > 0 || (len(c.cert) > 0 && len(c.key) > 0)
+}
+
+// fromElsewhere reports whether a spec leaves its credentials to Secrets.
+func (c credentials) fromElsewhere(spec *v1alpha2.ClusterSpec) bool {
+	return spec.AuthenticationFrom != nil && len(c.kubeconfig) == 0 && !c.canAuthenticate()
+}
+
+func (c credentials) connect() (Connection, error) {
+	config := c.config()
+	if len(c.kubeconfig) > 0 {
+		var err error
+		if config, err = readKubeconfig(c.kubeconfig); err != nil {
+			return Connection{}, fmt.Errorf("kubeconfig: %w", err)
+		}
+	}
+	config.UserAgent = rest.DefaultKubernetesUserAgent()
+	return Connection{
+		Config:      config,
+		Insecure:    config.Insecure && !strings.HasPrefix(config.Host, "http://"),
+		NoCA:        config.Insecure && len(c.kubeconfig) == 0,
+		Fingerprint: c.fingerprint(),
+	}, nil
 }
 
 func (c credentials) config() *rest.Config {
@@ -176,6 +227,25 @@ func fromSecrets(spec *v1alpha2.ClusterSpec, secrets Secrets) (credentials, erro
 		return credentials{}, errNoEndpoint
 	}
 	return c, nil
+}
+
+// caFromSecrets reads what verifies the server, and no credentials but those that a
+// kubeconfig holds too.
+func caFromSecrets(spec *v1alpha2.ClusterSpec, secrets Secrets) (credentials, error) {
+	from, c := spec.AuthenticationFrom, credentials{endpoint: spec.APIServer, ca: spec.CAData}
+	ref, into := from.CA, &c.ca
+	if from.KubeConfig != nil {
+		ref, into = from.KubeConfig, &c.kubeconfig
+	}
+	if ref == nil {
+		return c, nil
+	}
+	if secrets == nil {
+		return credentials{}, errNoSecrets
+	}
+	value, err := secretValue(secrets, ref)
+	*into = value
+	return c, err
 }
 
 func secretValue(secrets Secrets, ref *v1alpha2.SecretKeySelector) ([]byte, error) {

@@ -168,3 +168,44 @@ func TestFingerfingerprint(t *testing.T) {
 	require.Equal(t, []string{"s"}, SecretNames(&fromSecret))
 	require.Empty(t, SecretNames(&spec))
 }
+
+func TestConnectAnonymously(t *testing.T) {
+	t.Parallel()
+	stored := secrets{"s": {"token": []byte("secret"), "ca": []byte("ca"), "kubeconfig": kubeconfig("token: k", "tls-server-name: other")}}
+	for name, test := range map[string]struct {
+		spec           v1alpha2.ClusterSpec
+		host, ca, name string
+		insecure, noCA bool
+		err            string
+	}{
+		"kubeconfig":       {spec: v1alpha2.ClusterSpec{Kubeconfig: kubeconfig("token: k", "insecure-skip-tls-verify: true, tls-server-name: other")}, host: "https://kube.example", name: "other", insecure: true},
+		"fields":           {spec: v1alpha2.ClusterSpec{APIServer: "https://x", CAData: []byte("ca"), TokenData: []byte("t")}, host: "https://x", ca: "ca"},
+		"no CA":            {spec: v1alpha2.ClusterSpec{APIServer: "https://x", TokenData: []byte("t")}, host: "https://x", insecure: true, noCA: true},
+		"no credentials":   {spec: v1alpha2.ClusterSpec{APIServer: "https://x", CAData: []byte("ca")}, host: "https://x", ca: "ca"},
+		"nothing":          {insecure: true, noCA: true},
+		"CA from a Secret": {spec: v1alpha2.ClusterSpec{APIServer: "https://x", AuthenticationFrom: &v1alpha2.ClusterAuthentication{CA: ref("s", "ca"), Token: ref("missing", "x")}}, host: "https://x", ca: "ca"},
+		"a Secret with a kubeconfig": {
+			spec: v1alpha2.ClusterSpec{AuthenticationFrom: &v1alpha2.ClusterAuthentication{KubeConfig: ref("s", "kubeconfig")}}, host: "https://kube.example", name: "other",
+		},
+		"a Secret without CA": {spec: v1alpha2.ClusterSpec{APIServer: "https://x", CAData: []byte("ca"), AuthenticationFrom: &v1alpha2.ClusterAuthentication{Token: ref("missing", "x")}}, host: "https://x", ca: "ca"},
+		"missing Secret":      {spec: v1alpha2.ClusterSpec{APIServer: "https://x", AuthenticationFrom: &v1alpha2.ClusterAuthentication{CA: ref("missing", "ca")}}, err: `secret "missing" not found`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, err := ConnectAnonymously(&test.spec, stored)
+			if test.err != "" {
+				require.ErrorContains(t, err, test.err)
+				return
+			}
+			require.NoError(t, err)
+			require.Empty(t, c.Config.BearerToken+string(c.Config.CertData)+string(c.Config.KeyData)+c.Config.Username)
+			require.Equal(t, test.host, c.Config.Host)
+			require.Equal(t, test.ca, string(c.Config.CAData))
+			require.Equal(t, test.name, c.Config.ServerName)
+			require.Equal(t, test.insecure, c.Config.Insecure)
+			require.Equal(t, test.noCA, c.NoCA)
+		})
+	}
+	_, err := ConnectAnonymously(&v1alpha2.ClusterSpec{AuthenticationFrom: &v1alpha2.ClusterAuthentication{CA: ref("s", "ca")}}, nil)
+	require.ErrorContains(t, err, "perhaps you need to enable feature gate ClusterAuthenticationFromSecret")
+}

@@ -12,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/informers"
-	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 
@@ -84,7 +83,7 @@ func New(o Options) (*Manager, error) {
 	}
 	m.secretFactory = informers.NewSharedInformerFactoryWithOptions(o.Kubernetes, 0, informers.WithNamespace(o.Namespace))
 	secrets := m.secretFactory.Core().V1().Secrets()
-	m.secrets = secretLister{secrets.Lister().Secrets(o.Namespace)}
+	m.secrets = membercluster.SecretLister{SecretNamespaceLister: secrets.Lister().Secrets(o.Namespace)}
 	return m, m.handle(secrets.Informer(), m.secretChanged)
 }
 
@@ -140,20 +139,6 @@ func (m *Manager) addAll(concerned func(*v1alpha2.ClusterSpec) bool) {
 			m.queue.Add(pediacluster.Name)
 		}
 	}
-}
-
-// secretLister is a membercluster.Secrets.
-type secretLister struct {
-	corelisters.SecretNamespaceLister
-}
-
-// Data implements membercluster.Secrets.
-func (l secretLister) Data(name string) (map[string][]byte, error) {
-	secret, err := l.Get(name)
-	if err != nil {
-		return nil, err
-	}
-	return secret.Data, nil
 }
 
 // Run syncs until ctx ends. Then it stops all clusters, says so in their status, and
