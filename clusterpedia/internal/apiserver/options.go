@@ -11,7 +11,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
-	"k8s.io/apimachinery/pkg/util/sets"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 	"k8s.io/apiserver/pkg/util/compatibility"
@@ -26,6 +25,8 @@ import (
 
 	openapidefinitions "clusterpedia.io/api/generated/openapi"
 	"clusterpedia.io/clusterpedia/internal/apiserver/collections"
+	"clusterpedia.io/clusterpedia/internal/apiserver/memberaccess"
+	"clusterpedia.io/clusterpedia/internal/apiserver/resources"
 	"clusterpedia.io/clusterpedia/internal/process"
 
 	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
@@ -43,6 +44,7 @@ type Options struct {
 	Traces         *genericoptions.TracingOptions
 	Metrics        *metrics.Options
 	Logs           *logs.Options
+	Members        memberaccess.Options
 
 	// SearchAuthorization is one of the constants of that name.
 	SearchAuthorization string
@@ -82,13 +84,13 @@ func NewOptions() *Options {
 	return o
 }
 
-// AddGates adds the feature gates of the server's logs to those that the libraries
+// AddGates adds the feature gates of the server and its logs to those that the libraries
 // of Kubernetes register by themselves. It is called once for a gate.
 func AddGates(gate featuregate.MutableVersionedFeatureGate) error {
 	if err := logsapi.AddFeatureGates(gate); err != nil {
 		return fmt.Errorf("feature gates of the logs: %w", err)
 	}
-	return nil
+	return memberaccess.AddGates(gate)
 }
 
 // Flags returns all flags, by section.
@@ -98,6 +100,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	sets.FlagSet("authorization").StringVar(&o.SearchAuthorization, "search-authorization", o.SearchAuthorization,
 		"How searches are authorized. Compatible: whoever may get a path below resources sees all that it leads to. "+
 			"PerResource: beyond that, only what the caller may get or list of the resource PLURAL[.GROUP] of the API group search.clusterpedia.io, in the objects' namespace, with the cluster as the name.")
+	o.Members.AddFlags(sets.FlagSet("member access"))
 	generic := sets.FlagSet("generic")
 	generic.IntVar(&o.MaxRequestsInFlight, "max-requests-inflight", o.MaxRequestsInFlight, "The greatest number of non-mutating requests to serve at once. Zero for no limit.")
 	generic.IntVar(&o.MaxMutatingRequestsInFlight, "max-mutating-requests-inflight", o.MaxMutatingRequestsInFlight, "The greatest number of mutating requests to serve at once. Zero for no limit.")
@@ -127,6 +130,7 @@ func (o *Options) Validate() error {
 			errs = append(errs, fmt.Errorf("%s can not be negative value", flag))
 		}
 	}
+	errs = append(errs, o.Members.Validate(utilfeature.DefaultFeatureGate))
 	for _, validate := range []func() []error{
 		o.Storage.Validate, o.CoreAPI.Validate, o.SecureServing.Validate, o.Authentication.Validate, o.Authorization.Validate,
 		o.Audit.Validate, o.Features.Validate, o.Traces.Validate, o.Metrics.Validate,
@@ -154,7 +158,7 @@ func (o *Options) genericConfig(scheme *runtime.Scheme) (*genericapiserver.Recom
 	config.BuildHandlerChainFunc = func(handler http.Handler, c *genericapiserver.Config) http.Handler {
 		return genericapiserver.DefaultBuildHandlerChain(collections.WithRequest(handler), c)
 	}
-	config.LongRunningFunc = longRunning(sets.New("watch"))
+	config.LongRunningFunc = resources.LongRunning()
 
 	if err := o.CoreAPI.ApplyTo(config); err != nil {
 		return nil, nil, fmt.Errorf("--kubeconfig: %w", err)

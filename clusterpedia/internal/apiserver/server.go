@@ -10,12 +10,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
-	"k8s.io/apimachinery/pkg/util/sets"
-	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	clientdiscovery "k8s.io/client-go/discovery"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
 	clientrest "k8s.io/client-go/rest"
 
 	"clusterpedia.io/api/client/clientset/versioned"
@@ -23,9 +24,11 @@ import (
 	"clusterpedia.io/api/clusterpedia/v1beta1"
 	"clusterpedia.io/clusterpedia/internal/apiserver/collections"
 	"clusterpedia.io/clusterpedia/internal/apiserver/discovery"
+	"clusterpedia.io/clusterpedia/internal/apiserver/memberaccess"
 	"clusterpedia.io/clusterpedia/internal/apiserver/resources"
 	"clusterpedia.io/clusterpedia/internal/apiserver/visibility"
 	"clusterpedia.io/clusterpedia/internal/builtin"
+	"clusterpedia.io/clusterpedia/internal/membercluster"
 	"clusterpedia.io/clusterpedia/internal/process"
 	"clusterpedia.io/storage-api/storage"
 )
@@ -49,6 +52,8 @@ type Server struct {
 	catalog  *discovery.Catalog
 	host     clientdiscovery.DiscoveryInterface
 	informer externalversions.SharedInformerFactory
+	// secrets is nil unless credentials of members may come from Secrets.
+	secrets informers.SharedInformerFactory
 }
 
 // New builds a server on a storage layer. params are the URL parameters that the
@@ -73,14 +78,14 @@ func New(ctx context.Context, o *Options, st storage.Storage, params []string) (
 	generic.Handler.NonGoRestfulMux.Unregister(metrics)
 	generic.Handler.NonGoRestfulMux.Handle(metrics, process.MetricsHandler(st))
 	s := &Server{generic: generic}
-	if err := s.install(ctx, scheme, client, st, params, o.SearchAuthorization == SearchAuthorizationPerResource); err != nil {
+	if err := s.install(ctx, scheme, client, st, params, o); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
 // install hangs the aggregated API into the generic server.
-func (s *Server) install(ctx context.Context, scheme *runtime.Scheme, client *clientrest.Config, st storage.Storage, params []string, perResource bool) error {
+func (s *Server) install(ctx context.Context, scheme *runtime.Scheme, client *clientrest.Config, st storage.Storage, params []string, o *Options) error {
 	clients, err := versioned.NewForConfig(client)
 	if err != nil {
 		return fmt.Errorf("connect to the host cluster: %w", err)
@@ -96,11 +101,15 @@ func (s *Server) install(ctx context.Context, scheme *runtime.Scheme, client *cl
 		return fmt.Errorf("follow the PediaClusters: %w", err)
 	}
 	var checker *visibility.Checker
-	if perResource {
+	if o.SearchAuthorization == SearchAuthorizationPerResource {
 		checker = &visibility.Checker{Authorizer: s.generic.Authorizer, Clusters: clusters.Lister(), Catalog: s.catalog, Storage: st}
 	}
+	members, err := s.members(ctx, client, &o.Members)
+	if err != nil {
+		return err
+	}
 	handler := resources.NewHandler(resources.Config{
-		Storage: st, Params: params, Scheme: kinds, Catalog: s.catalog, Clusters: clusters.Lister(), Checker: checker,
+		Storage: st, Params: params, Scheme: kinds, Catalog: s.catalog, Clusters: clusters.Lister(), Checker: checker, Members: members,
 	})
 	group := genericapiserver.NewDefaultAPIGroupInfo(v1beta1.GroupName, scheme, runtime.NewParameterCodec(scheme), serializer.NewCodecFactory(scheme))
 	collected, err := collections.New(ctx, st, params, checker)
@@ -118,9 +127,34 @@ func (s *Server) install(ctx context.Context, scheme *runtime.Scheme, client *cl
 		if !registration.HasSynced() {
 			return fmt.Errorf("the PediaClusters are not listed yet")
 		}
+		if s.secrets != nil && !s.secrets.Core().V1().Secrets().Informer().HasSynced() {
+			return fmt.Errorf("the Secrets are not listed yet")
+		}
 		return nil
 	})
 	return s.generic.AddReadyzChecks(synced)
+}
+
+// members returns what is passed on to member clusters until ctx ends.
+func (s *Server) members(ctx context.Context, client *clientrest.Config, o *memberaccess.Options) (memberaccess.Config, error) {
+	allowed, err := memberaccess.ParseSubresources(o.AllowedSubresources)
+	if err != nil {
+		return memberaccess.Config{}, err
+	}
+	c := memberaccess.Config{
+		Allowed: allowed, UsePediaClusterConfig: o.UsePediaClusterConfig, ProxyPath: o.ProxyPath, ForwardUnsynced: o.ForwardUnsynced, Stopping: ctx,
+	}
+	if !utilfeature.DefaultFeatureGate.Enabled(memberaccess.GateSecrets) {
+		return c, nil
+	}
+	host, err := kubernetes.NewForConfig(client)
+	if err != nil {
+		return c, fmt.Errorf("connect to the host cluster: %w", err)
+	}
+	namespace := process.Namespace()
+	s.secrets = informers.NewSharedInformerFactoryWithOptions(host, 0, informers.WithNamespace(namespace))
+	c.Secrets = membercluster.SecretLister{SecretNamespaceLister: s.secrets.Core().V1().Secrets().Lister().Secrets(namespace)}
+	return c, nil
 }
 
 // Run serves until ctx ends, and returns when everything has stopped.
@@ -128,6 +162,10 @@ func (s *Server) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s.informer.Start(ctx.Done())
+	if s.secrets != nil {
+		s.secrets.Start(ctx.Done())
+		defer s.secrets.Shutdown()
+	}
 	followed := make(chan struct{})
 	go func() {
 		defer close(followed)
@@ -149,10 +187,4 @@ func storageCheck(prober storage.Prober) healthz.HealthChecker {
 		defer cancel()
 		return prober.Probe(ctx)
 	})
-}
-
-// longRunning lets requests live without a time limit by their
-// verb alone: a path that merely contains a word must not.
-func longRunning(verbs sets.Set[string]) apirequest.LongRunningRequestCheck {
-	return func(_ *http.Request, info *apirequest.RequestInfo) bool { return verbs.Has(info.Verb) }
 }

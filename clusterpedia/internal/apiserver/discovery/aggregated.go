@@ -28,7 +28,7 @@ func (h *Handler) orAggregated(classic http.Handler, groups []metav1.APIGroup, v
 				gv := schema.GroupVersion{Group: group.Name, Version: v.Version}
 				doc.Versions = append(doc.Versions, apidiscovery.APIVersionDiscovery{
 					Version: v.Version, Freshness: apidiscovery.DiscoveryFreshnessCurrent,
-					Resources: aggregate(gv, view.apiResources(gv, h.verbs, h.catalog.hostResources())),
+					Resources: aggregate(gv, h.resources(view, gv)),
 				})
 			}
 			list.Items = append(list.Items, doc)

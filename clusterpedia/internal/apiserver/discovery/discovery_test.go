@@ -58,9 +58,11 @@ func codecs() runtime.NegotiatedSerializer {
 	return serializer.NewCodecFactory(s)
 }
 
+func noSubresources(string) []metav1.APIResource { return nil }
+
 func TestDocuments(t *testing.T) {
 	t.Parallel()
-	h := discovery.NewHandler(fixture(), codecs(), []string{"get", "list"})
+	h := discovery.NewHandler(fixture(), codecs(), []string{"get", "list"}, noSubresources)
 	const notFound = "404 page not found\n"
 	for _, c := range []struct{ cluster, path, want string }{
 		{"", "/api", `{"kind":"APIVersions","versions":["v1"],"serverAddressByClientCIDRs":null}`},
@@ -100,7 +102,7 @@ func TestDocuments(t *testing.T) {
 
 func TestAggregated(t *testing.T) {
 	t.Parallel()
-	h := discovery.NewHandler(fixture(), codecs(), []string{"get", "list"})
+	h := discovery.NewHandler(fixture(), codecs(), []string{"get", "list"}, logs)
 	const version = `{"version":VERSION,"freshness":"Current","resources":[{"resource":RESOURCE,"responseKind":{"group":GROUP,"version":VERSION,"kind":KIND},"scope":SCOPE,"singularResource":"","verbs":["get","list"]}]}`
 	one := func(group, v, resource, kind, scope string) string {
 		return strings.NewReplacer("VERSION", strconv.Quote(v), "RESOURCE", strconv.Quote(resource), "GROUP", strconv.Quote(group), "KIND", strconv.Quote(kind), "SCOPE", strconv.Quote(scope)).Replace(version)
@@ -117,7 +119,8 @@ func TestAggregated(t *testing.T) {
 	}
 	apps := group("apps", one("apps", "v1", "deployments", "Deployment", "Namespaced"), one("apps", "v1beta2", "deployments", "Deployment", "Namespaced"), one("apps", "v1beta1", "deployments", "Deployment", "Namespaced"))
 	example := group("example.io", one("example.io", "v2", "widgets", "Widget", "Namespaced"), one("example.io", "v1", "widgets", "Widget", "Namespaced"), one("example.io", "v1beta1", "widgets", "Widget", "Namespaced"))
-	const pod = `{"resource":"pods","responseKind":{"group":"","version":"v1","kind":"Pod"},"scope":"Namespaced","singularResource":"","verbs":["get","list"]}`
+	const pod = `{"resource":"pods","responseKind":{"group":"","version":"v1","kind":"Pod"},"scope":"Namespaced","singularResource":"","verbs":["get","list"],` +
+		`"subresources":[{"subresource":"log","responseKind":{"group":"","version":"v1","kind":""},"verbs":["get"]}]}`
 	for _, c := range []struct{ cluster, path, accept, want string }{
 		{"", "/apis", "v2", head("v2") + apps + "," + example + "]}"},
 		{"two", "/apis", "v2", head("v2") + example + "]}"},
@@ -136,6 +139,25 @@ func TestAggregated(t *testing.T) {
 			require.JSONEq(t, c.want, w.Body.String())
 		})
 	}
+}
+
+// logs are the subresources of pods.
+func logs(resource string) []metav1.APIResource {
+	if resource != "pods" {
+		return nil
+	}
+	return []metav1.APIResource{{Name: "pods/log", Namespaced: true, Verbs: metav1.Verbs{"get"}}}
+}
+
+func TestSubresources(t *testing.T) {
+	t.Parallel()
+	h := discovery.NewHandler(fixture(), codecs(), []string{"get", "list"}, logs)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/v1", nil), "one", "/api/v1")
+	require.JSONEq(t, `{"kind":"APIResourceList","groupVersion":"v1","resources":[`+
+		`{"name":"nodes","singularName":"","namespaced":false,"kind":"Node","verbs":["get","list"]},`+
+		`{"name":"pods","singularName":"","namespaced":true,"kind":"Pod","verbs":["get","list"]},`+
+		`{"name":"pods/log","singularName":"","namespaced":true,"kind":"","verbs":["get"]}]}`, w.Body.String())
 }
 
 func TestResource(t *testing.T) {
@@ -198,7 +220,7 @@ func TestHostNames(t *testing.T) {
 	ctx := t.Context()
 	done := make(chan struct{})
 	go func() { defer close(done); catalog.FollowHost(ctx, host) }()
-	h := discovery.NewHandler(catalog, codecs(), []string{"list"})
+	h := discovery.NewHandler(catalog, codecs(), []string{"list"}, noSubresources)
 	require.Eventually(t, func() bool {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/v1", nil), "one", "/api/v1")

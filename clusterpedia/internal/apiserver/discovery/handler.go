@@ -3,6 +3,7 @@ package discovery
 import (
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,12 +18,14 @@ type Handler struct {
 	serializer runtime.NegotiatedSerializer
 	aggregated runtime.NegotiatedSerializer
 	verbs      []string
+	// subresources returns those of a resource of the core group, by name.
+	subresources func(resource string) []metav1.APIResource
 }
 
 // NewHandler returns a handler. All resources have the same verbs, those of the
-// storage layer.
-func NewHandler(catalog *Catalog, serializer runtime.NegotiatedSerializer, verbs []string) *Handler {
-	return &Handler{catalog: catalog, serializer: serializer, aggregated: aggregatedCodecs(), verbs: verbs}
+// storage layer; subresources returns what stands below one of the core group.
+func NewHandler(catalog *Catalog, serializer runtime.NegotiatedSerializer, verbs []string, subresources func(resource string) []metav1.APIResource) *Handler {
+	return &Handler{catalog: catalog, serializer: serializer, aggregated: aggregatedCodecs(), verbs: verbs, subresources: subresources}
 }
 
 // ServeHTTP answers the request for path, which is what follows the root of the
@@ -68,13 +71,26 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, req *http.Request, cluster, p
 }
 
 func (h *Handler) serveVersion(w http.ResponseWriter, req *http.Request, view *View, gv schema.GroupVersion) {
-	resources := view.apiResources(gv, h.verbs, h.catalog.hostResources())
+	resources := h.resources(view, gv)
 	if len(resources) == 0 {
 		NotFound(w)
 		return
 	}
 	lister := discovery.APIResourceListerFunc(func() []metav1.APIResource { return resources })
 	discovery.NewAPIVersionHandler(h.serializer, gv, lister).ServeHTTP(w, req)
+}
+
+// resources returns the resources of a version, and what stands below them, by name.
+func (h *Handler) resources(view *View, gv schema.GroupVersion) []metav1.APIResource {
+	resources := view.apiResources(gv, h.verbs, h.catalog.hostResources())
+	if gv.Group != "" {
+		return resources
+	}
+	for _, r := range slices.Clone(resources) {
+		resources = append(resources, h.subresources(r.Name)...)
+	}
+	slices.SortFunc(resources, func(a, b metav1.APIResource) int { return strings.Compare(a.Name, b.Name) })
+	return resources
 }
 
 // NotFound answers as a Kubernetes API server does for a path it doesn't know.

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"clusterpedia.io/api/clusterpedia/v1beta1"
+	"clusterpedia.io/clusterpedia/internal/apiserver/memberaccess"
 )
 
 // Connecter hangs a Handler below the resource "resources" of the aggregated API,
@@ -42,7 +43,7 @@ func (*Connecter) NamespaceScoped() bool { return false }
 func (*Connecter) GetSingularName() string { return "resources" }
 
 // ConnectMethods implements rest.Connecter.
-func (*Connecter) ConnectMethods() []string { return []string{http.MethodGet} }
+func (c *Connecter) ConnectMethods() []string { return c.handler.members.Methods() }
 
 // NewConnectOptions implements rest.Connecter: everything below a name is its own.
 func (*Connecter) NewConnectOptions() (runtime.Object, bool, string) { return nil, true, "" }
@@ -56,7 +57,7 @@ func (c *Connecter) Connect(ctx context.Context, _ string, _ runtime.Object, res
 	if !ok {
 		return nil, apierrors.NewInternalError(errNoRequestInfo)
 	}
-	root := "/" + strings.Join([]string{info.APIPrefix, info.APIGroup, info.APIVersion, info.Resource}, "/")
+	root := rootOf(info)
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		cluster, path, found := splitPath(root, req.URL.EscapedPath())
 		if !found {
@@ -66,14 +67,41 @@ func (c *Connecter) Connect(ctx context.Context, _ string, _ runtime.Object, res
 			}})
 			return
 		}
-		// The names in it may be escaped, as of cluster roles with a colon.
-		unescaped, err := url.PathUnescape(path)
-		if err != nil {
-			responder.Error(apierrors.NewBadRequest(fmt.Sprintf("path %q: %v", path, err)))
-			return
-		}
-		c.handler.Serve(w, req, cluster, unescaped)
+		c.handler.Serve(w, req, cluster, path) //nolint:contextcheck // that of the request
 	}), nil
+}
+
+// LongRunning reports whether a request below "resources" may take as long as its
+// client wants. What it asks of the cluster says so, and no word in its URL.
+func LongRunning() request.LongRunningRequestCheck {
+	resolver := newResolver()
+	return func(req *http.Request, info *request.RequestInfo) bool {
+		if info.APIGroup != v1beta1.GroupName || info.Resource != "resources" {
+			return info.Verb == "watch"
+		}
+		_, path, found := splitPath(rootOf(info), req.URL.EscapedPath())
+		if !found {
+			return false
+		}
+		inner, err := below(req, path)
+		return err == nil && memberaccess.LongRunning(inner, resolver)
+	}
+}
+
+func rootOf(info *request.RequestInfo) string {
+	return "/" + strings.Join([]string{info.APIPrefix, info.APIGroup, info.APIVersion, info.Resource}, "/")
+}
+
+// below returns the request as the API server of a cluster would see it, whose URL has
+// path as the client wrote it: names may be escaped, as of cluster roles with a colon.
+func below(req *http.Request, path string) (*http.Request, error) {
+	unescaped, err := url.PathUnescape(path)
+	if err != nil {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("path %q: %v", path, err))
+	}
+	inner := req.Clone(req.Context())
+	inner.URL.Path, inner.URL.RawPath = unescaped, path
+	return inner, nil
 }
 
 // splitPath splits the path of a request into the cluster and the path that its

@@ -22,6 +22,7 @@ import (
 	"clusterpedia.io/api/client/listers/cluster/v1alpha2"
 	"clusterpedia.io/clusterpedia/internal/apiserver/discovery"
 	"clusterpedia.io/clusterpedia/internal/apiserver/listoptions"
+	"clusterpedia.io/clusterpedia/internal/apiserver/memberaccess"
 	"clusterpedia.io/clusterpedia/internal/apiserver/table"
 	"clusterpedia.io/clusterpedia/internal/apiserver/visibility"
 	"clusterpedia.io/clusterpedia/internal/builtin"
@@ -40,6 +41,9 @@ type Config struct {
 	// Checker limits searches to what callers may see; nil: whoever may reach the path
 	// may see all of it.
 	Checker *visibility.Checker
+	// Members says what is passed on to member clusters; what it has in common with this
+	// is filled in.
+	Members memberaccess.Config
 }
 
 // Handler serves the paths below the root of one cluster, or of all, as their API
@@ -47,6 +51,7 @@ type Config struct {
 type Handler struct {
 	Config
 	discovery *discovery.Handler
+	members   *memberaccess.Proxy
 	printer   *table.Printer
 	// definitions are the columns of custom resources.
 	definitions *printColumns
@@ -65,31 +70,51 @@ func NewHandler(c Config) *Handler {
 		verbs = append(verbs, "watch")
 	}
 	codecs := serializer.NewCodecFactory(metaKinds)
-	return &Handler{
+	h := &Handler{
 		Config:      c,
-		discovery:   discovery.NewHandler(c.Catalog, codecs, verbs),
+		discovery:   discovery.NewHandler(c.Catalog, codecs, verbs, c.Members.Allowed.Discovery),
 		printer:     table.NewPrinter(c.Scheme),
 		definitions: newPrintColumns(c.Storage),
-		resolver: &request.RequestInfoFactory{
-			APIPrefixes:          sets.NewString("api", "apis"),
-			GrouplessAPIPrefixes: sets.NewString("api"),
-		},
-		codecs: codecs,
-		scopes: map[discovery.Resource]*scope{},
+		resolver:    newResolver(),
+		codecs:      codecs,
+		scopes:      map[discovery.Resource]*scope{},
+	}
+	c.Members.Clusters, c.Members.Checker = c.Clusters, c.Checker
+	c.Members.Parameters, c.Members.Resolver, c.Members.Fail = runtime.NewParameterCodec(c.Scheme.Runtime()), h.resolver, h.fail
+	h.members = memberaccess.New(c.Members)
+	return h
+}
+
+func newResolver() request.RequestInfoResolver {
+	return &request.RequestInfoFactory{
+		APIPrefixes:          sets.NewString("api", "apis"),
+		GrouplessAPIPrefixes: sets.NewString("api"),
 	}
 }
 
-// Serve answers a request for path, what follows the root of the cluster; an empty
-// cluster stands for all.
+// Serve answers a request for path, what follows the root of the cluster, as the client
+// wrote it; an empty cluster stands for all.
 func (h *Handler) Serve(w http.ResponseWriter, req *http.Request, cluster, path string) {
-	inner := req.Clone(req.Context())
-	inner.URL.Path, inner.URL.RawPath = path, ""
+	inner, err := below(req, path)
+	if err != nil {
+		h.fail(w, req, err)
+		return
+	}
+	path = inner.URL.Path
+	if h.members.ServeProxyPath(w, inner, cluster) {
+		return
+	}
 	info, err := h.resolver.NewRequestInfo(inner)
 	if err != nil {
 		h.fail(w, req, apierrors.NewInternalError(fmt.Errorf("resolve the path %q: %w", path, err)))
 		return
 	}
-	if !info.IsResourceRequest {
+	forward := memberaccess.Forward(inner, info)
+	switch {
+	case forward && (h.Members.ForwardUnsynced || !info.IsResourceRequest) && isAPI(path):
+		h.members.Serve(w, inner, cluster)
+		return
+	case !info.IsResourceRequest:
 		h.serveNonResource(w, inner, cluster, path)
 		return
 	}
@@ -110,8 +135,13 @@ func (h *Handler) Serve(w http.ResponseWriter, req *http.Request, cluster, path 
 	case !known:
 		discovery.NotFound(w)
 		return
+	case forward:
+		h.members.Serve(w, inner, cluster)
+		return
 	case info.Subresource != "":
-		h.fail(w, req, apierrors.NewInternalError(errors.New("not found request scope or resource storage")))
+		if !h.members.ServeSubresource(w, inner, cluster, info) {
+			h.fail(w, req, apierrors.NewInternalError(errors.New("not found request scope or resource storage")))
+		}
 		return
 	case gvr.GroupResource() == schema.GroupResource{Resource: "namespaces"}:
 		info.Namespace = ""
@@ -124,13 +154,19 @@ func (h *Handler) Serve(w http.ResponseWriter, req *http.Request, cluster, path 
 		h.fail(w, req, apierrors.NewInternalError(err))
 		return
 	}
-	h.serveResource(w, inner.WithContext(request.WithRequestInfo(inner.Context(), info)), s, cluster, info) //nolint:contextcheck // that of the request
+	h.serveResource(w, inner.WithContext(request.WithRequestInfo(inner.Context(), info)), s, cluster, info)
+}
+
+// isAPI reports whether a path is one of the API, and not of the server itself.
+func isAPI(path string) bool {
+	first, _, _ := strings.Cut(strings.Trim(path, "/"), "/")
+	return first == "api" || first == "apis"
 }
 
 func (h *Handler) serveNonResource(w http.ResponseWriter, req *http.Request, cluster, path string) {
 	trimmed := strings.Trim(path, "/")
-	switch first, _, _ := strings.Cut(trimmed, "/"); {
-	case first == "api" || first == "apis":
+	switch {
+	case isAPI(path):
 		h.discovery.ServeHTTP(w, req, cluster, path)
 	case trimmed == "version":
 		responsewriters.WriteRawJSON(http.StatusOK, version.Get(), w)

@@ -130,7 +130,7 @@ func serve(t *testing.T, st storage.Storage) *httptest.Server {
 	h := resources.NewHandler(resources.Config{Storage: st, Scheme: kinds, Catalog: catalog, Clusters: v1alpha2.NewPediaClusterLister(indexer)})
 	server := httptest.NewServer(filters.WithWarningRecorder(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		cluster, path, _ := strings.Cut(strings.TrimPrefix(req.URL.Path, "/"), "/")
-		h.Serve(w, req, strings.TrimPrefix(cluster, "all"), "/"+path)
+		h.Serve(w, req, strings.TrimPrefix(cluster, "all"), "/"+path) //nolint:contextcheck // that of the request
 	})))
 	t.Cleanup(server.Close)
 	return server

@@ -61,14 +61,7 @@ type known struct {
 // Get returns a Status with code 403 unless the caller may get an object.
 func (c *Checker) Get(ctx context.Context, r discovery.Resource, cluster, namespace string) error {
 	s := &search{Checker: c, verb: "get"}
-	allowed, err := s.allowed(ctx, r.GroupResource(), cluster, "")
-	if err == nil && !allowed && namespace != "" {
-		allowed, err = s.allowed(ctx, r.GroupResource(), cluster, namespace)
-	}
-	if err != nil || allowed {
-		return err
-	}
-	return s.forbidden(ctx, r.GroupResource(), cluster, namespace)
+	return s.check(ctx, r.GroupResource(), cluster, namespace)
 }
 
 // Limit limits a query for one resource to what the caller may list or watch. A caller
@@ -111,8 +104,21 @@ func (c *Checker) Collection(ctx context.Context, q *query.Query) error {
 // search is one search, whose reviews are counted.
 type search struct {
 	*Checker
-	verb    string
-	reviews int
+	verb, subresource string
+	reviews           int
+}
+
+// check returns a Status with code 403 unless the verb is allowed in one namespace of a
+// cluster, or in the whole cluster.
+func (s *search) check(ctx context.Context, r schema.GroupResource, cluster, namespace string) error {
+	allowed, err := s.allowed(ctx, r, cluster, "")
+	if err == nil && !allowed && namespace != "" {
+		allowed, err = s.allowed(ctx, r, cluster, namespace)
+	}
+	if err != nil || allowed {
+		return err
+	}
+	return s.forbidden(ctx, r, cluster, namespace)
 }
 
 // scopes adds what the caller may see of one resource.
@@ -233,7 +239,8 @@ func (s *search) allowed(ctx context.Context, r schema.GroupResource, cluster, n
 		return false, apierrors.NewInternalError(errors.New("no user found in the context"))
 	}
 	decision, _, err := s.Authorizer.Authorize(ctx, authorizer.AttributesRecord{
-		User: caller, Verb: s.verb, APIGroup: Group, APIVersion: "*", Resource: r.String(), Namespace: namespace, Name: cluster, ResourceRequest: true,
+		User: caller, Verb: s.verb, APIGroup: Group, APIVersion: "*", Resource: r.String(), Subresource: s.subresource,
+		Namespace: namespace, Name: cluster, ResourceRequest: true,
 	})
 	if err != nil && decision != authorizer.DecisionAllow {
 		return false, apierrors.NewInternalError(fmt.Errorf("ask what the caller may see: %w", err))
@@ -259,5 +266,9 @@ func (s *search) forbidden(ctx context.Context, r schema.GroupResource, cluster,
 	if namespace != "" {
 		where = fmt.Sprintf("in the namespace %q of cluster %s", namespace, cluster)
 	}
-	return apierrors.NewForbidden(r, "", fmt.Errorf("user %q cannot %s resource %q in API group %q %s", name, s.verb, strings.TrimSuffix(r.String(), "."), Group, where))
+	resource := strings.TrimSuffix(r.String(), ".")
+	if s.subresource != "" {
+		resource += "/" + s.subresource
+	}
+	return apierrors.NewForbidden(r, "", fmt.Errorf("user %q cannot %s resource %q in API group %q %s", name, s.verb, resource, Group, where))
 }

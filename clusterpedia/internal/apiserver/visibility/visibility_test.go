@@ -36,7 +36,11 @@ func (r *rules) Authorize(_ context.Context, a authorizer.Attributes) (authorize
 	if r.err != nil {
 		return authorizer.DecisionNoOpinion, "", r.err
 	}
-	key := a.GetVerb() + " " + a.GetResource() + " " + a.GetName()
+	resource := a.GetResource()
+	if a.GetSubresource() != "" {
+		resource += "/" + a.GetSubresource()
+	}
+	key := a.GetVerb() + " " + resource + " " + a.GetName()
 	if a.GetNamespace() != "" {
 		key += " " + a.GetNamespace()
 	}
