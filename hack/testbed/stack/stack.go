@@ -210,6 +210,9 @@ func (s *Stack) startAPIServer(ctx context.Context, program string) (*process.Pr
 	})
 }
 
+// URL returns the address of the apiserver itself, beside the host cluster.
+func (s *Stack) URL() string { return fmt.Sprintf("https://localhost:%d", s.port) }
+
 func (s *Stack) start(program string, args []string) (*process.Process, error) {
 	return process.Start(process.Spec{
 		Name: program, Dir: s.Dir, Env: append([]string{"CLUSTERPEDIA_NAMESPACE=" + Namespace}, s.Env...),
