@@ -23,7 +23,7 @@ func main() {
 	plugins, err := storageplugin.Load(storageplugin.Options{Plugins: os.Getenv(storageplugin.EnvVar), HostVersion: process.Version().GitVersion})
 	gate := utilfeature.DefaultMutableFeatureGate
 	if err == nil {
-		err = apiserver.AddGates(gate)
+		err = apiserver.AddGates(gate, true)
 	}
 	if err == nil {
 		err = synchromanager.AddGates(gate)

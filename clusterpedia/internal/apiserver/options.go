@@ -84,11 +84,28 @@ func NewOptions() *Options {
 	return o
 }
 
+const (
+	// gateKeepVersion lets items of lists that are served as stored keep their kind and
+	// apiVersion.
+	gateKeepVersion featuregate.Feature = "NotConvertToMemoryVersion"
+	// gateCount counts the objects that remain behind a list unless the client says
+	// otherwise.
+	gateCount featuregate.Feature = "RemainingItemCount"
+)
+
 // AddGates adds the feature gates of the server and its logs to those that the libraries
-// of Kubernetes register by themselves. It is called once for a gate.
-func AddGates(gate featuregate.MutableVersionedFeatureGate) error {
+// of Kubernetes register by themselves. counts is the default of RemainingItemCount. It is
+// called once for a gate.
+func AddGates(gate featuregate.MutableVersionedFeatureGate, counts bool) error {
 	if err := logsapi.AddFeatureGates(gate); err != nil {
 		return fmt.Errorf("feature gates of the logs: %w", err)
+	}
+	err := gate.Add(map[featuregate.Feature]featuregate.FeatureSpec{
+		gateKeepVersion: {PreRelease: featuregate.Alpha},
+		gateCount:       {PreRelease: featuregate.GA, Default: counts},
+	})
+	if err != nil {
+		return err
 	}
 	return memberaccess.AddGates(gate)
 }
@@ -156,7 +173,7 @@ func (o *Options) genericConfig(scheme *runtime.Scheme) (*genericapiserver.Recom
 	config.MaxRequestsInFlight = o.MaxRequestsInFlight
 	config.MaxMutatingRequestsInFlight = o.MaxMutatingRequestsInFlight
 	config.BuildHandlerChainFunc = func(handler http.Handler, c *genericapiserver.Config) http.Handler {
-		return genericapiserver.DefaultBuildHandlerChain(collections.WithRequest(handler), c)
+		return resources.WithAggregator(genericapiserver.DefaultBuildHandlerChain(collections.WithRequest(handler), c))
 	}
 	config.LongRunningFunc = resources.LongRunning()
 

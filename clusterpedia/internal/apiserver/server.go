@@ -30,6 +30,7 @@ import (
 	"clusterpedia.io/clusterpedia/internal/builtin"
 	"clusterpedia.io/clusterpedia/internal/membercluster"
 	"clusterpedia.io/clusterpedia/internal/process"
+	"clusterpedia.io/storage-api/query"
 	"clusterpedia.io/storage-api/storage"
 )
 
@@ -108,11 +109,16 @@ func (s *Server) install(ctx context.Context, scheme *runtime.Scheme, client *cl
 	if err != nil {
 		return err
 	}
+	count := query.CountNone
+	if utilfeature.DefaultFeatureGate.Enabled(gateCount) {
+		count = query.CountExact
+	}
 	handler := resources.NewHandler(resources.Config{
 		Storage: st, Params: params, Scheme: kinds, Catalog: s.catalog, Clusters: clusters.Lister(), Checker: checker, Members: members,
+		Count: count, KeepVersion: utilfeature.DefaultFeatureGate.Enabled(gateKeepVersion),
 	})
 	group := genericapiserver.NewDefaultAPIGroupInfo(v1beta1.GroupName, scheme, runtime.NewParameterCodec(scheme), serializer.NewCodecFactory(scheme))
-	collected, err := collections.New(ctx, st, params, checker)
+	collected, err := collections.New(ctx, st, params, count, checker)
 	if err != nil {
 		return err
 	}

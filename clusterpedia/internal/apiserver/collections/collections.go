@@ -35,6 +35,7 @@ const Resource = "collectionresources"
 type Storage struct {
 	storage storage.Storage
 	params  []string
+	count   query.Count
 	checker *visibility.Checker
 	all     []storage.Collection
 }
@@ -48,10 +49,11 @@ var (
 )
 
 // New asks a storage layer for its collections; one that defines none has none.
-// params are the URL parameters that the storage layer reads itself; checker, if not
-// nil, limits searches to what callers may see.
-func New(ctx context.Context, st storage.Storage, params []string, checker *visibility.Checker) (*Storage, error) {
-	s := &Storage{storage: st, params: params, checker: checker}
+// params are the URL parameters that the storage layer reads itself; count is whether the
+// objects behind a page are counted if the client doesn't say; checker, if not nil, limits
+// searches to what callers may see.
+func New(ctx context.Context, st storage.Storage, params []string, count query.Count, checker *visibility.Checker) (*Storage, error) {
+	s := &Storage{storage: st, params: params, count: count, checker: checker}
 	if layer, ok := st.(storage.Collections); ok {
 		all, err := layer.Collections(ctx)
 		if err != nil {
@@ -105,7 +107,7 @@ func (s *Storage) Get(ctx context.Context, name string, _ *metav1.GetOptions) (r
 			return nil, err
 		}
 	}
-	options, err := listoptions.Parse(listoptions.Input{Values: request.values, Types: types, Params: s.params})
+	options, err := listoptions.Parse(listoptions.Input{Values: request.values, Types: types, Params: s.params, Count: s.count})
 	if err != nil {
 		return nil, err
 	}

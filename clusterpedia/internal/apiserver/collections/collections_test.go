@@ -65,7 +65,7 @@ func fixture(t *testing.T) *Storage {
 	s, err := New(t.Context(), &shelf{objects: []storage.Object{
 		thing(t, "one", "", "v1", "pods", "Pod", "p"), thing(t, "two", "", "v1", "pods", "Pod", "p"),
 		thing(t, "one", "apps", "v1", "deployments", "Deployment", "d"), thing(t, "one", "example.io", "v2", "widgets", "Widget", "w"),
-	}}, nil, nil)
+	}}, nil, query.CountNone, nil)
 	require.NoError(t, err)
 	return s
 }
@@ -157,7 +157,7 @@ func TestTables(t *testing.T) {
 // TestWithoutCollections serves a storage layer that defines none.
 func TestWithoutCollections(t *testing.T) {
 	t.Parallel()
-	s, err := New(t.Context(), struct{ storage.Storage }{}, nil, nil)
+	s, err := New(t.Context(), struct{ storage.Storage }{}, nil, query.CountNone, nil)
 	require.NoError(t, err)
 	_, err = get(t, s, "any", "groups=apps")
 	require.ErrorContains(t, err, "not found")

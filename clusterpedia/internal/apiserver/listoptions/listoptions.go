@@ -33,12 +33,14 @@ type Input struct {
 	Types []query.Type
 	// Params are the URL keys that the storage layer's driver names as its own.
 	Params []string
+	// Count is whether the objects that remain are counted if the client doesn't say.
+	Count query.Count
 }
 
 // Options is what a client wants of a list.
 type Options struct {
 	// Query is the question for the storage layer; it is valid. InjectEvents is
-	// its Events, onlyMetadata its Projection, and an explicit withRemainingCount
+	// its Events, onlyMetadata its Projection, and withRemainingCount
 	// its Count. Its conditions and order must not be changed, else continue
 	// tokens no longer fit.
 	Query *query.Query
@@ -71,7 +73,10 @@ func Parse(in Input) (*Options, error) {
 	if isTrue(p.onlyMetadata) {
 		q.Projection = query.Metadata
 	}
-	if isTrue(p.withRemainingCount) {
+	switch {
+	case p.withRemainingCount == nil:
+		q.Count = p.in.Count
+	case *p.withRemainingCount:
 		q.Count = query.CountExact
 	}
 	if err := q.Validate(); err != nil {

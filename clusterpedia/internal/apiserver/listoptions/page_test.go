@@ -163,3 +163,17 @@ func TestListMetaWithoutCount(t *testing.T) {
 	require.Nil(t, options.ListMeta(query.Page{Remaining: &three}, 1).RemainingItemCount)
 	require.Empty(t, options.ListMeta(query.Page{Continue: "x"}, 1).Continue, "no limit was sent")
 }
+
+func TestCountByDefault(t *testing.T) {
+	t.Parallel()
+
+	for text, want := range map[string]query.Count{
+		"": query.CountExact, "withRemainingCount=false": query.CountNone, "withRemainingCount=true": query.CountExact,
+	} {
+		values, err := url.ParseQuery(text)
+		require.NoError(t, err)
+		options, err := Parse(Input{Values: values, Count: query.CountExact})
+		require.NoError(t, err)
+		require.Equal(t, want, options.Query.Count, text)
+	}
+}

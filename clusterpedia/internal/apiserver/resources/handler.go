@@ -38,6 +38,11 @@ type Config struct {
 	Scheme   *builtin.Scheme
 	Catalog  *discovery.Catalog
 	Clusters v1alpha2.PediaClusterLister
+	// Count is whether the objects behind a list are counted if the client doesn't say.
+	Count query.Count
+	// KeepVersion leaves kind and apiVersion in the items of lists that are served as
+	// stored.
+	KeepVersion bool
 	// Checker limits searches to what callers may see; nil: whoever may reach the path
 	// may see all of it.
 	Checker *visibility.Checker
@@ -211,6 +216,7 @@ func (h *Handler) serveResource(w http.ResponseWriter, req *http.Request, s *sco
 			Namespace: info.Namespace,
 			Types:     []query.Type{{Group: s.resource.Stored.Group, Version: s.resource.Stored.Version, Resource: s.resource.Stored.Resource}},
 			Params:    h.Params,
+			Count:     h.Count,
 		})
 		if err != nil {
 			h.fail(w, req, err)
@@ -230,7 +236,7 @@ func (h *Handler) serveResource(w http.ResponseWriter, req *http.Request, s *sco
 		}
 		h.warn(req.Context(), s, options.Query.Clusters)
 		r.options = options
-		handlers.ListResource(r, watcher{r, source}, &s.RequestScope, info.Verb == "watch", minWatch)(w, forStockHandler(req))
+		handlers.ListResource(r, watcher{r, source}, &s.RequestScope, info.Verb == "watch", minWatch)(w, forStockHandler(req, info.Verb))
 	default:
 		h.fail(w, req, apierrors.NewMethodNotSupported(s.Resource.GroupResource(), info.Verb))
 	}
@@ -238,9 +244,12 @@ func (h *Handler) serveResource(w http.ResponseWriter, req *http.Request, s *sco
 
 // forStockHandler removes from a list request what the stock handler would
 // misunderstand: the field selector has a grammar of its own here.
-func forStockHandler(req *http.Request) *http.Request {
+func forStockHandler(req *http.Request, verb string) *http.Request {
 	values := req.URL.Query()
 	values.Del("fieldSelector")
+	if verb == "watch" {
+		limitWatch(req.Context(), values)
+	}
 	stock := *req
 	stock.URL = &url.URL{Path: req.URL.Path, RawQuery: values.Encode()}
 	return &stock
@@ -255,6 +264,9 @@ func (h *Handler) scope(r discovery.Resource) (*scope, error) {
 	s, err := newScope(r, h.Scheme, h.printer)
 	if err != nil {
 		return nil, err
+	}
+	if h.KeepVersion {
+		s.itemStarts = nil
 	}
 	h.scopes[r] = s
 	return s, nil

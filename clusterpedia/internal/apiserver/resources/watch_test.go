@@ -7,12 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"clusterpedia.io/clusterpedia/internal/apiserver/resources"
 	"clusterpedia.io/storage-api/query"
 	"clusterpedia.io/storage-api/storage"
 )
@@ -182,4 +186,28 @@ func TestWatchEnds(t *testing.T) {
 	require.Contains(t, body, `watch is not supported on resources of kind \"pods\"`)
 	answer, body = get(t, serve(t, newHistory()), "/all/api/v1/pods?watch=true&labelSelector=%3D", asJSON)
 	require.Equal(t, http.StatusBadRequest, answer.StatusCode, body)
+}
+
+// Through the host cluster a watch must end before it is cut off there.
+func TestWatchThroughAggregator(t *testing.T) {
+	t.Parallel()
+
+	for query, want := range map[string]string{
+		"": "50", "timeoutSeconds=600": "50", "timeoutSeconds=0": "50", "timeoutSeconds=20": "20", "timeoutSeconds=x": "x", "timeoutSeconds=-1": "50",
+	} {
+		values, err := url.ParseQuery(query)
+		require.NoError(t, err)
+		var got string
+		handler := resources.WithAggregator(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+			resources.LimitWatch(req.Context(), values)
+			got = values.Get("timeoutSeconds")
+		}))
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+		handler.ServeHTTP(nil, req)
+		direct, _, _ := strings.Cut(strings.TrimPrefix(query, "timeoutSeconds="), "&")
+		require.Equal(t, direct, got, "directly it may take as long as it wants")
+		req.Header.Set("X-Remote-User", "alice")
+		handler.ServeHTTP(nil, req)
+		require.Equal(t, want, got, query)
+	}
 }

@@ -1,0 +1,4 @@
+package resources
+
+// LimitWatch is tested with the filter that it works with.
+var LimitWatch = limitWatch
