@@ -29,13 +29,7 @@ const (
 // testRandom asks random queries about random objects, and compares each answer
 // with the reference evaluation of the same query on the same objects.
 func testRandom(t *testing.T, s suite) {
-	seed := uint64(defaultSeed)
-	if text := os.Getenv(SeedVariable); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatalf("%s: %v", SeedVariable, err)
-		}
-	}
+	seed := randomSeed(t)
 	st := s.start(t)
 	r := &random{rand.New(rand.NewPCG(seed, 0))}
 	stored := r.store(t, st)
@@ -57,6 +51,18 @@ func testRandom(t *testing.T, s suite) {
 	if found < randomQueries/4 {
 		t.Errorf("%d of %d queries found something, want a quarter at least", found, randomQueries)
 	}
+}
+
+func randomSeed(t testing.TB) uint64 {
+	text := os.Getenv(SeedVariable)
+	if text == "" {
+		return defaultSeed
+	}
+	seed, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", SeedVariable, err)
+	}
+	return seed
 }
 
 func describe(q query.Query) string {

@@ -26,6 +26,9 @@ type Options struct {
 	// Cells says that the storage layer keeps Object.Cells and gives it to who
 	// asks for it.
 	Cells bool
+	// ExactVersion says that Page.Version is the very point that the page shows, so
+	// that a watch from there gives nothing that the page shows already.
+	ExactVersion bool
 	// Skip has, for tests that a stand-in of a server cannot show, the reason, which
 	// is printed. Its keys are names of tests below that of Run, such as "Concurrent"
 	// or "Filter/owners", and stand for all of their sub-tests. A storage layer skips
@@ -68,6 +71,7 @@ func concerns() []concern {
 		{"Concurrent", testConcurrent},
 		{"Reopen", testReopen},
 		{"Optional", testOptional},
+		{"Watch", testWatch},
 	}
 }
 
