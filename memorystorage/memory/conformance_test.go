@@ -19,5 +19,5 @@ func open(tb testing.TB) storage.Storage {
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	storagetest.Run(t, open, storagetest.Options{Packed: true, Cells: true})
+	storagetest.Run(t, open, storagetest.Options{Packed: true, Cells: true, ExactVersion: true})
 }

@@ -21,9 +21,13 @@ func (s *Store) List(ctx context.Context, q *query.Query, yield func(*storage.Ob
 	if err := q.Validate(); err != nil {
 		return storage.Page{}, err
 	}
-	found, count := s.search(ctx, q)
+	shown, err := s.view(ctx, func(k bucketKey) bool { return q.Owner != nil || mayHold(q, k) })
+	if err != nil {
+		return storage.Page{}, fmt.Errorf("list: %w", err)
+	}
+	found, count := s.search(ctx, q, shown.buckets)
 	var (
-		page   storage.Page
+		page   = storage.Page{Version: s.history.version(shown.position)}
 		last   *entry
 		skip   = q.Offset
 		given  int64
@@ -64,13 +68,13 @@ func (s *Store) List(ctx context.Context, q *query.Query, yield func(*storage.Ob
 // search returns the objects that satisfy q, behind its position and in its
 // order. It reports whether they are to be counted: if the query asks for it, or
 // if the number costs nothing.
-func (s *Store) search(ctx context.Context, q *query.Query) (found iter.Seq2[*entry, error], count bool) {
+func (s *Store) search(ctx context.Context, q *query.Query, buckets []bucket) (found iter.Seq2[*entry, error], count bool) {
 	if len(q.Order) == 0 {
-		return s.match(ctx, q), q.Count == query.CountExact
+		return s.match(ctx, q, buckets), q.Count == query.CountExact
 	}
 	sorted := func(give func(*entry, error) bool) {
 		var all []*entry
-		for e, err := range s.match(ctx, q) {
+		for e, err := range s.match(ctx, q, buckets) {
 			if err != nil {
 				give(nil, err)
 				return
@@ -93,7 +97,7 @@ func (s *Store) search(ctx context.Context, q *query.Query) (found iter.Seq2[*en
 
 // match returns the objects that satisfy q, behind its position, in the default
 // order.
-func (s *Store) match(ctx context.Context, q *query.Query) iter.Seq2[*entry, error] {
+func (s *Store) match(ctx context.Context, q *query.Query, buckets []bucket) iter.Seq2[*entry, error] {
 	return func(give func(*entry, error) bool) {
 		var position *object.Object
 		if q.Continue != "" {
@@ -102,11 +106,6 @@ func (s *Store) match(ctx context.Context, q *query.Query) iter.Seq2[*entry, err
 				give(nil, err)
 				return
 			}
-		}
-		buckets, err := s.buckets(ctx, func(k bucketKey) bool { return q.Owner != nil || mayHold(q, k) })
-		if err != nil {
-			give(nil, err)
-			return
 		}
 		var owners query.OwnerSet
 		if q.Owner != nil {

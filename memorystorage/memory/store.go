@@ -31,10 +31,13 @@ type Store struct {
 	mu       sync.RWMutex
 	clusters map[string]*cluster
 	closed   atomic.Bool // set under mu
+	// history is added to under mu.
+	history *history
 }
 
 var (
 	_ storage.Storage       = (*Store)(nil)
+	_ storage.Watcher       = (*Store)(nil)
 	_ storage.Prober        = (*Store)(nil)
 	_ storage.MetricsWriter = (*Store)(nil)
 )
@@ -74,7 +77,11 @@ func Open(context.Context, storage.Settings) (storage.Storage, error) {
 
 // New returns an empty Store.
 func New() *Store {
-	return &Store{clusters: map[string]*cluster{}}
+	return newStore(defaultLimits())
+}
+
+func newStore(l limits) *Store {
+	return &Store{clusters: map[string]*cluster{}, history: newHistory(l)}
 }
 
 // Get implements storage.Storage.
@@ -100,11 +107,11 @@ func (s *Store) get(ctx context.Context, key storage.Key) (*entry, error) {
 
 // Versions implements storage.Storage.
 func (s *Store) Versions(ctx context.Context, clusterName string, yield func(storage.Version) error) error {
-	buckets, err := s.buckets(ctx, func(k bucketKey) bool { return k.cluster == clusterName })
+	shown, err := s.view(ctx, func(k bucketKey) bool { return k.cluster == clusterName })
 	if err != nil {
 		return fmt.Errorf("versions of cluster %s: %w", clusterName, err)
 	}
-	for _, b := range buckets {
+	for _, b := range shown.buckets {
 		for _, e := range b.entries {
 			if err := s.ready(ctx); err != nil {
 				return fmt.Errorf("versions of cluster %s: %w", clusterName, err)
@@ -124,10 +131,12 @@ func (s *Store) Probe(ctx context.Context) error {
 
 // Close implements storage.Storage. It gives the memory back.
 func (s *Store) Close(context.Context) error {
+	defer s.history.notify()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed.Store(true)
 	s.clusters = nil
+	s.history.clear()
 	return nil
 }
 
@@ -151,26 +160,32 @@ type bucket struct {
 	entries []*entry
 }
 
-// buckets returns the wanted buckets, of one point in time and in the default
-// order.
-func (s *Store) buckets(ctx context.Context, wanted func(bucketKey) bool) ([]bucket, error) {
+// view is a snapshot of some buckets, in the default order.
+type view struct {
+	buckets []bucket
+	// position is that of the history at the time.
+	position int64
+}
+
+// view returns the wanted buckets as they are now.
+func (s *Store) view(ctx context.Context, wanted func(bucketKey) bool) (view, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if err := s.ready(ctx); err != nil {
-		return nil, err
+		return view{}, err
 	}
-	var found []bucket
+	v := view{position: s.history.last()}
 	for name, c := range s.clusters {
 		for resource, entries := range c.resources {
 			if k := (bucketKey{resource, name}); wanted(k) {
-				found = append(found, bucket{k, entries})
+				v.buckets = append(v.buckets, bucket{k, entries})
 			}
 		}
 	}
-	slices.SortFunc(found, func(a, b bucket) int {
+	slices.SortFunc(v.buckets, func(a, b bucket) int {
 		return cmp.Or(a.resource.Compare(b.resource), strings.Compare(a.cluster, b.cluster))
 	})
-	return found, nil
+	return v, nil
 }
 
 // find returns the object of that key, nil if it is not stored. c may be nil.

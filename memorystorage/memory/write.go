@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"unicode/utf8"
 
@@ -44,24 +45,25 @@ func (s *Store) apply(ctx context.Context, w storage.Writer, changes []storage.C
 		}
 	}
 
+	defer s.history.notify() // when the lock is released
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c, err := s.enter(ctx, w)
 	if err != nil {
 		return err
 	}
-	b := batch{cluster: c, staged: map[object.Key]*entry{}, puts: map[string][]object.Key{}}
+	b := batch{cluster: c, staged: map[object.Key]staged{}, puts: map[string][]object.Key{}}
 	for _, change := range kept {
 		switch {
 		case change.Put != nil:
 			b.put(change.Put)
 		case change.Delete != nil:
-			b.staged[*change.Delete] = nil
+			b.stage(*change.Delete, nil)
 		case change.Event != nil:
 			b.record(change.Event)
 		}
 	}
-	c.commit(b.staged)
+	s.history.add(c.commit(b.staged))
 	return nil
 }
 
@@ -119,25 +121,40 @@ func (s *Store) enter(ctx context.Context, w storage.Writer) (*cluster, error) {
 // batch collects changes of a cluster before they are put in place.
 type batch struct {
 	*cluster
-	// staged holds what will be stored under a key; nil: nothing.
-	staged map[object.Key]*entry
+	staged map[object.Key]staged
+	steps  int
 	// puts holds the keys that the batch puts, by their UIDs.
 	puts map[string][]object.Key
 }
 
+// staged is what will be stored under a key.
+type staged struct {
+	entry *entry // nil: nothing
+	// step counts the changes of the batch.
+	step int
+}
+
 func (b *batch) get(key object.Key) *entry {
-	if e, ok := b.staged[key]; ok {
-		return e
+	if s, ok := b.staged[key]; ok {
+		return s.entry
 	}
 	return b.find(key)
+}
+
+func (b *batch) stage(key object.Key, e *entry) {
+	b.steps++
+	b.staged[key] = staged{e, b.steps}
 }
 
 func (b *batch) put(o *storage.Object) {
 	e := &entry{object: *o}
 	if before := b.get(o.Key); before != nil && before.object.UID == o.UID {
 		e.events = before.events
+		if sameObject(before, e) {
+			e.object.JSON = before.object.JSON // which the history may keep
+		}
 	}
-	b.staged[o.Key] = e
+	b.stage(o.Key, e)
 	if !slices.Contains(b.puts[o.UID], o.Key) {
 		b.puts[o.UID] = append(b.puts[o.UID], o.Key)
 	}
@@ -151,7 +168,7 @@ func (b *batch) record(ev *storage.Event) {
 		if e == nil || e.object.UID != ev.Involved {
 			continue
 		}
-		b.staged[key] = &entry{object: e.object, events: withEvent(e.events, ev)}
+		b.stage(key, &entry{object: e.object, events: withEvent(e.events, ev)})
 	}
 }
 
@@ -166,12 +183,16 @@ func withEvent(events []event, ev *storage.Event) []event {
 	return events[:min(len(events), maxEvents)]
 }
 
-// commit puts the staged entries in place.
-func (c *cluster) commit(staged map[object.Key]*entry) {
+// commit puts the staged entries in place. It returns what that changes: for each
+// object the sum of its changes, in the order of the last of these.
+func (c *cluster) commit(all map[object.Key]staged) []change {
+	var made []change
 	changed := map[object.Resource][]object.Key{}
-	for key, e := range staged {
+	byStep := func(a, b object.Key) int { return cmp.Compare(all[a].step, all[b].step) }
+	for _, key := range slices.SortedFunc(maps.Keys(all), byStep) {
 		changed[key.Resource] = append(changed[key.Resource], key)
-		before := c.find(key)
+		before, e := c.find(key), all[key].entry
+		made = append(made, differences(before, e)...)
 		if before != nil && (e == nil || e.object.UID != before.object.UID) {
 			c.forgetUID(before)
 		}
@@ -181,18 +202,19 @@ func (c *cluster) commit(staged map[object.Key]*entry) {
 	}
 	for resource, keys := range changed {
 		slices.SortFunc(keys, object.Key.Compare)
-		c.set(resource, merge(c.resources[resource], keys, staged))
+		c.set(resource, merge(c.resources[resource], keys, all))
 	}
+	return made
 }
 
 // merge returns the entries with those of the sorted keys replaced by what is
 // staged.
-func merge(entries []*entry, keys []object.Key, staged map[object.Key]*entry) []*entry {
+func merge(entries []*entry, keys []object.Key, all map[object.Key]staged) []*entry {
 	merged := make([]*entry, 0, len(entries)+len(keys))
 	for _, key := range keys {
 		i, found := slices.BinarySearchFunc(entries, key, compareToKey)
 		merged = append(merged, entries[:i]...)
-		if e := staged[key]; e != nil {
+		if e := all[key].entry; e != nil {
 			merged = append(merged, e)
 		}
 		if found {
@@ -236,6 +258,7 @@ func (s *Store) Purge(ctx context.Context, w storage.Writer, resource *storage.R
 
 // purgeSome removes some of the objects and reports whether there are more.
 func (s *Store) purgeSome(ctx context.Context, w storage.Writer, resource *storage.Resource) (more bool, err error) {
+	defer s.history.notify() // when the lock is released
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c, err := s.enter(ctx, w)
@@ -248,9 +271,12 @@ func (s *Store) purgeSome(ctx context.Context, w storage.Writer, resource *stora
 			continue
 		}
 		keep := max(0, len(entries)-left)
+		var made []change
 		for _, e := range entries[keep:] {
 			c.forgetUID(e)
+			made = append(made, change{before: e})
 		}
+		s.history.add(made)
 		left -= len(entries) - keep
 		c.set(r, entries[:keep])
 		if left == 0 {
