@@ -12,7 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/pager"
 
 	"clusterpedia.io/testbed/process"
 	"clusterpedia.io/testbed/sample"
@@ -117,6 +121,24 @@ func pages(t *testing.T, d *deployment, _ sqlStorage) {
 	require.Len(t, strings.Fields(want), len(objects))
 	_, cells := rows(d.mustKubectl(t, "get", "pods", "-A", "--chunk-size=3"))
 	require.Len(t, cells, len(objects), "rows of the table")
+
+	// As programs do, with client-go.
+	config, err := clientcmd.BuildConfigFromFlags("", d.kubeconfig)
+	require.NoError(t, err)
+	client, err := dynamic.NewForConfig(config)
+	require.NoError(t, err)
+	all := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		return client.Resource(pods).List(ctx, o)
+	})
+	all.PageSize = 3
+	seen := map[string]bool{}
+	require.NoError(t, all.EachListItem(t.Context(), metav1.ListOptions{}, func(o runtime.Object) error {
+		u, ok := o.(*unstructured.Unstructured)
+		require.True(t, ok)
+		seen[u.GetAnnotations()[clusterAnnotation]+"/"+u.GetNamespace()+"/"+u.GetName()] = true
+		return nil
+	}))
+	require.Len(t, seen, len(objects))
 }
 
 func oneCluster(t *testing.T, d *deployment, _ sqlStorage) {
