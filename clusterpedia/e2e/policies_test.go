@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -367,7 +369,7 @@ func TestPolicies(t *testing.T) {
 		b.condition(t, policies, "quoted", "Reconciling", "FailedReconcile", `default/b: spec.nameTemplate renders to "quoted-c", as for default/c`)
 		source, _, _ := unstructured.NestedString(b.get(t, lifecycles, "quoted-c").Object, "spec", "source", "name")
 		require.Equal(t, "c", source, "the one that has it keeps it")
-		b.gone(t, pediaClusters, "quoted-b")
+		b.get(t, pediaClusters, "quoted-b") // and the other one keeps what it had
 	})
 
 	t.Run("a PediaCluster that was there", func(t *testing.T) {
@@ -389,6 +391,102 @@ func TestPolicies(t *testing.T) {
 		b.apply(t, fmt.Sprintf(orphan, "anothers", owner))
 		b.condition(t, lifecycles, "anothers", "Created", "OrphanLifecycle", "owner controller is not policy.ClusterImportPolicy")
 		require.True(t, b.controllers.Running())
+	})
+}
+
+// TestPolicyTroubles provokes what must not end in the loss of a cluster, or of work.
+func TestPolicyTroubles(t *testing.T) {
+	b := newPolicyBed(t)
+	barges, rafts := fleets.GroupVersion().WithResource("barges"), fleets.GroupVersion().WithResource("rafts")
+	b.crd(t, barges, "Barge", "Namespaced")
+	b.crd(t, rafts, "Raft", "Namespaced")
+	kubectl := func(args ...string) {
+		t.Helper()
+		text, err := exec.CommandContext(t.Context(), filepath.Join(shared.binaries, "kubectl"), append([]string{"--kubeconfig", b.Host.Kubeconfig()}, args...)...).CombinedOutput()
+		require.NoError(t, err, string(text))
+	}
+	restart := func() {
+		require.NoError(t, b.controllers.Kill())
+		b.startControllers(t)
+	}
+
+	t.Run("who has a source keeps it over restarts", func(t *testing.T) {
+		b.apply(t, strings.Replace(fleetManifest("a", "", ""), "Fleet", "Raft", 1)+policyManifest("zz", "rafts", ""))
+		b.condition(t, lifecycles, "a", "Created", "PediaClusterCreated")
+		b.apply(t, policyManifest("aa", "rafts", "  nameTemplate: second-{{ .source.metadata.name }}"))
+		b.condition(t, policies, "aa", "Reconciling", "SourceResourceInUse", "ClusterImportPolicy zz")
+		for range 2 {
+			restart()
+			b.apply(t, strings.Replace(fleetManifest("b", "restarted: "+`"yes"`, ""), "Fleet", "Raft", 1))
+			b.condition(t, lifecycles, "b", "Created", "PediaClusterCreated")
+			b.condition(t, policies, "aa", "Reconciling", "SourceResourceInUse", "ClusterImportPolicy zz")
+			require.NoError(t, b.host.Resource(rafts).Namespace("default").Delete(t.Context(), "b", metav1.DeleteOptions{}))
+			b.gone(t, pediaClusters, "b")
+		}
+		// A typing error does not hand it over either.
+		b.apply(t, policyManifest("zz", "rafts", "  nameTemplate: '{{'"))
+		b.condition(t, policies, "zz", "Validated", "FailedParseLifecycleName")
+		b.apply(t, policyManifest("aa", "rafts", "  nameTemplate: third-{{ .source.metadata.name }}"))
+		b.condition(t, policies, "aa", "Reconciling", "SourceResourceInUse", "ClusterImportPolicy zz")
+		b.get(t, pediaClusters, "a")
+	})
+
+	t.Run("a version that is served no more", func(t *testing.T) {
+		b.apply(t, strings.Replace(fleetManifest("kept", "", ""), "Fleet", "Barge", 1)+policyManifest("barges", "barges", ""))
+		b.condition(t, lifecycles, "kept", "Created", "PediaClusterCreated")
+		uid := b.get(t, lifecycles, "kept").GetUID()
+		// One change is on its way when the version goes.
+		require.NoError(t, b.controllers.Signal(syscall.SIGSTOP))
+		kubectl("annotate", "barges.example.io", "kept", "changed=yes")
+		const schema = `"schema":{"openAPIV3Schema":{"type":"object","x-kubernetes-preserve-unknown-fields":true}}`
+		kubectl("patch", "crd", "barges.example.io", "--type=merge", "-p",
+			`{"spec":{"versions":[{"name":"v1","served":false,"storage":false,`+schema+`},{"name":"v2","served":true,"storage":true,`+schema+`}]}}`)
+		require.NoError(t, b.controllers.Signal(syscall.SIGCONT))
+		eventually(t, 2*seconds, func() error {
+			version, _, _ := unstructured.NestedString(b.get(t, lifecycles, "kept").Object, "spec", "source", "version")
+			if version != "v2" {
+				return fmt.Errorf("the lifecycle's source is still of %s", version)
+			}
+			return nil
+		})
+		require.Equal(t, uid, b.get(t, lifecycles, "kept").GetUID(), "it was never deleted")
+		b.apply(t, strings.NewReplacer("Fleet", "Barge", "/v1", "/v2").Replace(fleetManifest("later", "", "")))
+		b.condition(t, lifecycles, "later", "Created", "PediaClusterCreated")
+		require.NoError(t, b.host.Resource(barges.GroupResource().WithVersion("v2")).Namespace("default").Delete(t.Context(), "later", metav1.DeleteOptions{}))
+		b.gone(t, pediaClusters, "later")
+	})
+
+	t.Run("objects that others change at the same time", func(t *testing.T) {
+		const n = 50
+		var all strings.Builder
+		for i := range n {
+			all.WriteString(policyManifest(fmt.Sprintf("busy-%d", i), "nothing", ""))
+		}
+		b.apply(t, all.String())
+		for i := range n {
+			for _, value := range []string{"one", "two"} {
+				_, err := b.host.Resource(policies).Patch(t.Context(), fmt.Sprintf("busy-%d", i), types.MergePatchType, []byte(`{"metadata":{"annotations":{"by":"`+value+`"}}}`), metav1.PatchOptions{})
+				require.NoError(t, err)
+			}
+		}
+		for i := range n {
+			b.condition(t, policies, fmt.Sprintf("busy-%d", i), "Validated", "FailedNegotiateSourceResource")
+			require.NoError(t, b.host.Resource(policies).Delete(t.Context(), fmt.Sprintf("busy-%d", i), metav1.DeleteOptions{}))
+			_, err := b.host.Resource(policies).Patch(t.Context(), fmt.Sprintf("busy-%d", i), types.MergePatchType, []byte(`{"metadata":{"annotations":{"by":"three"}}}`), metav1.PatchOptions{})
+			if !apierrors.IsNotFound(err) {
+				require.NoError(t, err)
+			}
+		}
+		for i := range n {
+			b.gone(t, policies, fmt.Sprintf("busy-%d", i))
+		}
+	})
+
+	t.Run("orphans outlive their policy", func(t *testing.T) {
+		kubectl("delete", "clusterimportpolicy", "barges", "--cascade=orphan")
+		b.gone(t, policies, "barges")
+		b.condition(t, lifecycles, "kept", "Updating", "OrphanLifecycle")
+		b.get(t, pediaClusters, "kept")
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
@@ -116,9 +117,9 @@ func (o *Options) control(ctx context.Context, host *rest.Config, discovery disc
 			policies.ObjectChanged(o)
 			lifecycles.ObjectChanged(o)
 		},
-		Progressed: func() {
-			policies.Progressed()
-			lifecycles.Progressed()
+		Progressed: func(resource schema.GroupVersionResource) {
+			policies.Progressed(resource)
+			lifecycles.Progressed(resource)
 		},
 	})
 	defer watches.Close()

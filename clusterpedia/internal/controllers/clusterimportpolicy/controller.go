@@ -187,12 +187,11 @@ func (c *Controller) ObjectChanged(o dependents.Object) {
 	c.loop.Add(policy)
 }
 
-// Progressed tells the controller that objects which it waits for may be there.
-func (c *Controller) Progressed() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for name := range c.states {
-		c.loop.Add(name)
+// Progressed tells the controller that the objects of a resource can be read now, or
+// cannot be any more.
+func (c *Controller) Progressed(resource schema.GroupVersionResource) {
+	for _, policy := range c.watches.PoliciesWith(resource) {
+		c.loop.Add(policy)
 	}
 }
 
@@ -236,7 +235,8 @@ func (c *Controller) forget(name string) {
 	delete(c.states, name)
 	c.mu.Unlock()
 	if known {
-		c.release(name)
+		c.watches.Release(name)
+		c.wake()
 	}
 }
 
@@ -272,8 +272,11 @@ func (c *Controller) setFinalizers(ctx context.Context, policy *v1alpha1.Cluster
 	next := policy.DeepCopy()
 	next.Finalizers = finalizers
 	_, err := c.client.PolicyV1alpha1().ClusterImportPolicies().Update(ctx, next, metav1.UpdateOptions{})
-	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-		return nil // what has changed leads back here
+	if apierrors.IsConflict(err) {
+		return reconcile.ErrWait // for the cache
+	}
+	if apierrors.IsNotFound(err) {
+		return nil
 	}
 	return err
 }
@@ -289,7 +292,13 @@ func (c *Controller) keep(ctx context.Context, policy *v1alpha1.ClusterImportPol
 		return nil // not before it is mended
 	}
 	c.refused(s, true) // before it is: the other one may be released at any time
-	if other := c.watches.Bind(policy.Name, s.plan.source, s.plan.referenced()...); other != "" {
+	other := c.rival(policy, s.plan.source)
+	if other == "" {
+		if other = c.watches.Bind(policy.Name, s.plan.source, s.plan.referenced()...); other != "" {
+			c.loop.Add(other) // it does not know yet that it has to go
+		}
+	}
+	if other != "" {
 		c.release(policy.Name)
 		reconciling(policy, "SourceResourceInUse", fmt.Errorf("%s are the source of the ClusterImportPolicy %s already, and can be that of one policy only: join the two, or delete one", s.plan.source.GroupResource(), other))
 		return nil // leads back here when the other one has it no more
@@ -306,6 +315,7 @@ func (c *Controller) keep(ctx context.Context, policy *v1alpha1.ClusterImportPol
 	if err := s.sources.read(ctx, c.watches, &policy.Spec, s.plan.source, changed, all); err != nil {
 		c.putBack(s, changed, all)
 		reconciling(policy, "FailedListSourceResources", err)
+		c.renegotiate(s, err)
 		return err
 	}
 	owned, err := c.owned(policy)
@@ -337,13 +347,21 @@ func (c *Controller) wait(policy *v1alpha1.ClusterImportPolicy, s *state, err er
 	if !dependents.JustBegun(err) || meta.FindStatusCondition(policy.Status.Conditions, v1alpha1.PolicyReconcilingCondition) == nil {
 		reconciling(policy, "WaitResourceSynced", err)
 	}
-	if !apierrors.IsNotFound(err) {
-		return nil // progress leads back here
+	if c.renegotiate(s, err) {
+		return err
 	}
-	// The version is served no more: negotiate again.
+	return nil // progress leads back here
+}
+
+// renegotiate has the versions of a policy's resources chosen anew if one is served no
+// more, and reports whether that is so.
+func (c *Controller) renegotiate(s *state, err error) bool {
+	if !apierrors.IsNotFound(err) {
+		return false
+	}
 	c.mapper.Reset()
 	s.generation = 0
-	return err
+	return true
 }
 
 func (c *Controller) takeChanged(s *state) (changed map[types.NamespacedName]bool, all bool) {

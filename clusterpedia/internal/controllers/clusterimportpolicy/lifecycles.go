@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"clusterpedia.io/api/policy/v1alpha1"
@@ -32,9 +34,10 @@ func (c *Controller) converge(ctx context.Context, policy *v1alpha1.ClusterImpor
 		if _, ok := wanted[name]; ok || lifecycle.DeletionTimestamp != nil {
 			continue
 		}
-		// A source whose templates fail has not said that it wants no cluster: to delete
-		// the lifecycle would delete everything that was copied from it.
-		if one, ok := s.sources[sourceOf(lifecycle)]; ok && one.err != nil {
+		// A source whose templates fail, or whose name another one has, has not said that it
+		// wants no cluster: to delete the lifecycle would delete everything that was copied
+		// from it.
+		if one, ok := s.sources[sourceOf(lifecycle)]; ok && (one.err != nil || wanted[one.name] != sourceOf(lifecycle)) {
 			continue
 		}
 		err := c.client.PolicyV1alpha1().PediaClusterLifecycles().Delete(ctx, name, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(lifecycle.UID))})
@@ -130,4 +133,53 @@ func (c *Controller) ensure(ctx context.Context, policy *v1alpha1.ClusterImportP
 		return reconcile.ErrWait
 	}
 	return err
+}
+
+// rival returns another policy that has a better right to a source; "" if none has. A
+// resource is the source of one policy only: of the one that has made lifecycles of it,
+// and among equals of the oldest. So it is the same one after a restart.
+func (c *Controller) rival(policy *v1alpha1.ClusterImportPolicy, source schema.GroupVersionResource) string {
+	// The lister reads from memory and cannot fail.
+	all, _ := c.policies.List(labels.Everything())
+	best := policy
+	for _, other := range all {
+		if other.Name == policy.Name || other.DeletionTimestamp != nil {
+			continue
+		}
+		if _, err := parse(&other.Spec); err != nil && !c.hasMade(other, source) {
+			continue // it has never worked
+		}
+		asked := other.Spec.Source
+		if found, err := c.version("spec.source", asked.Group, asked.Resource, asked.Versions); err == nil && found == source && c.precedes(other, best, source) {
+			best = other
+		}
+	}
+	if best == policy {
+		return ""
+	}
+	return best.Name
+}
+
+func (c *Controller) precedes(a, b *v1alpha1.ClusterImportPolicy, source schema.GroupVersionResource) bool {
+	if has := c.hasMade(a, source); has != c.hasMade(b, source) {
+		return has
+	}
+	if !a.CreationTimestamp.Equal(&b.CreationTimestamp) {
+		return a.CreationTimestamp.Before(&b.CreationTimestamp)
+	}
+	return a.Name < b.Name
+}
+
+// hasMade reports whether a policy controls lifecycles of a source.
+func (c *Controller) hasMade(policy *v1alpha1.ClusterImportPolicy, source schema.GroupVersionResource) bool {
+	owned, err := c.owned(policy)
+	if err != nil {
+		return false // of the index: cannot happen
+	}
+	for _, lifecycle := range owned {
+		if from := lifecycle.Spec.Source; from.Group == source.Group && from.Resource == source.Resource {
+			return true
+		}
+	}
+	return false
 }

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -40,7 +39,7 @@ func (s *sources) read(ctx context.Context, watches *dependents.Watches, spec *v
 	}
 	for name := range changed {
 		object, err := watches.Get(ctx, dependents.Object{GroupVersionResource: resource, Namespace: name.Namespace, Name: name.Name})
-		if apierrors.IsNotFound(err) {
+		if errors.Is(err, dependents.ErrNotFound) {
 			delete(*s, name)
 			continue
 		}

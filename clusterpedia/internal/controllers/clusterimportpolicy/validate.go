@@ -40,14 +40,13 @@ func (c *Controller) validated(policy *v1alpha1.ClusterImportPolicy) (*state, er
 	if s.generation == policy.Generation {
 		return s, nil
 	}
+	// Until the spec is mended, what it was before keeps the source.
 	if reason, err := parse(&policy.Spec); err != nil {
-		c.release(policy.Name)
 		invalid(policy, reason, err)
 		return nil, nil
 	}
 	next, reason, err := c.negotiate(&policy.Spec)
 	if err != nil {
-		c.release(policy.Name)
 		c.mapper.Reset() // what is missing may come
 		invalid(policy, reason, err)
 		return nil, err

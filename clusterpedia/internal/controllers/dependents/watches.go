@@ -15,13 +15,15 @@ import (
 	"slices"
 	"sync"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	apiwatch "k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 )
@@ -80,8 +82,8 @@ type Listener struct {
 	// when a watch begins.
 	Changed func(Object)
 	// Progressed is called when all objects of a resource were read for the first time,
-	// and when an attempt to read them has failed.
-	Progressed func()
+	// and when reading them fails in another way than before, or works again.
+	Progressed func(schema.GroupVersionResource)
 }
 
 // New returns watches of nothing. They end with ctx; the caller calls Close, which waits
@@ -140,6 +142,19 @@ func (w *Watches) PolicyOf(source schema.GroupVersionResource) (policy string, o
 	return "", false
 }
 
+// PoliciesWith returns the policies that need a resource.
+func (w *Watches) PoliciesWith(resource schema.GroupVersionResource) []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var names []string
+	for policy, b := range w.policies {
+		if slices.Contains(b.all(), resource) {
+			names = append(names, policy)
+		}
+	}
+	return names
+}
+
 // settle starts and ends watches, so that what is needed is watched.
 func (w *Watches) settle() {
 	needed := map[schema.GroupVersionResource]bool{}
@@ -166,23 +181,53 @@ type watch struct {
 	cancel context.CancelFunc
 	synced func() bool
 
-	mu  sync.Mutex
+	mu sync.Mutex
+	// err is why the last attempt to list or to watch failed; nil if it did not.
 	err error
+}
+
+// attempted notes the result of an attempt, and reports whether it is news.
+func (w *watch) attempted(err error) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	news := (err == nil) != (w.err == nil) || err != nil && err.Error() != w.err.Error()
+	w.err = err
+	return news
+}
+
+// trouble returns why nothing is heard of the resource. A connection that was lost comes
+// back by itself; what the API server denies may not.
+func (w *watch) trouble() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.synced() && !apierrors.IsNotFound(w.err) && !apierrors.IsForbidden(w.err) && !apierrors.IsMethodNotSupported(w.err) {
+		return nil
+	}
+	return w.err
 }
 
 func (w *Watches) watch(ctx context.Context, resource schema.GroupVersionResource) *watch {
 	one := &watch{}
 	ctx, one.cancel = context.WithCancel(ctx)
-	informer := metadatainformer.NewFilteredMetadataInformer(w.metadata, resource, metav1.NamespaceAll, 0, cache.Indexers{}, nil).Informer()
-	// Neither fails, nor can it: the informer has not begun.
-	_ = informer.SetTransform(nameOnly)
-	_ = informer.SetWatchErrorHandlerWithContext(func(ctx context.Context, r *cache.Reflector, err error) {
-		one.mu.Lock()
-		one.err = err
-		one.mu.Unlock()
-		cache.DefaultWatchErrorHandler(ctx, r, err)
-		w.listener.Progressed()
-	})
+	attempted := func(err error) {
+		if ctx.Err() == nil && one.attempted(err) {
+			w.listener.Progressed(resource)
+		}
+	}
+	client := w.metadata.Resource(resource)
+	informer := cache.NewSharedIndexInformer(cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			list, err := client.List(ctx, o)
+			attempted(err)
+			return list, err
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (apiwatch.Interface, error) {
+			running, err := client.Watch(ctx, o)
+			attempted(err)
+			return running, err
+		},
+	}, w.metadata), &metav1.PartialObjectMetadata{}, 0, cache.Indexers{})
+	_ = informer.SetTransform(nameOnly) // cannot fail: the informer has not begun
 	tell := func(object any) {
 		if tombstone, ok := object.(cache.DeletedFinalStateUnknown); ok {
 			object = tombstone.Obj
@@ -208,7 +253,7 @@ func (w *Watches) watch(ctx context.Context, resource schema.GroupVersionResourc
 	})
 	w.running.Go(func() {
 		if cache.WaitForCacheSync(ctx.Done(), one.synced) {
-			w.listener.Progressed()
+			w.listener.Progressed(resource)
 		}
 	})
 	return one
@@ -260,19 +305,29 @@ func (w *Watches) Ready(resources ...schema.GroupVersionResource) error {
 		if one == nil {
 			return &NotReadyError{Resource: resource}
 		}
-		if !one.synced() {
-			one.mu.Lock()
-			err := one.err
-			one.mu.Unlock()
+		if err := one.trouble(); err != nil || !one.synced() {
 			return &NotReadyError{resource, err}
 		}
 	}
 	return nil
 }
 
-// Get reads an object.
+// ErrNotFound says that there is no such object.
+var ErrNotFound = errors.New("the object does not exist")
+
+// Get reads an object. Its error wraps ErrNotFound only if the API server has the resource
+// and lacks the object: one that serves the version no more answers 404 too.
 func (w *Watches) Get(ctx context.Context, o Object) (*unstructured.Unstructured, error) {
-	return w.dynamic.Resource(o.GroupVersionResource).Namespace(o.Namespace).Get(ctx, o.Name, metav1.GetOptions{})
+	got, err := w.dynamic.Resource(o.GroupVersionResource).Namespace(o.Namespace).Get(ctx, o.Name, metav1.GetOptions{})
+	switch {
+	case err == nil:
+		return got, nil
+	case !apierrors.IsNotFound(err):
+		return nil, err
+	case apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse):
+		return nil, &NotReadyError{o.GroupVersionResource, err}
+	}
+	return nil, fmt.Errorf("%w: %w", ErrNotFound, err)
 }
 
 // Each reads all objects of a resource, page by page, and calls each for them.

@@ -101,13 +101,25 @@ func (c *Controller) ObjectChanged(o dependents.Object) {
 	}
 }
 
-// Progressed tells the controller that objects which lifecycles wait for may be there.
-func (c *Controller) Progressed() {
+// Progressed tells the controller that the objects of a resource can be read now, or
+// cannot be any more.
+func (c *Controller) Progressed(resource schema.GroupVersionResource) {
 	// The lister reads from memory and cannot fail.
 	all, _ := c.lifecycles.List(labels.Everything())
 	for _, lifecycle := range all {
-		c.loop.Add(lifecycle.Name)
+		if slices.Contains(needed(&lifecycle.Spec), resource) {
+			c.loop.Add(lifecycle.Name)
+		}
 	}
+}
+
+// needed returns the resources of a lifecycle's source and references.
+func needed(spec *v1alpha1.PediaClusterLifecycleSpec) []schema.GroupVersionResource {
+	all := []schema.GroupVersionResource{object(spec.Source).GroupVersionResource}
+	for _, r := range spec.References {
+		all = append(all, schema.GroupVersionResource{Group: r.Group, Version: r.Version, Resource: r.Resource})
+	}
+	return all
 }
 
 // Run reconciles until ctx ends. The informers of the factory have synced.
@@ -148,8 +160,11 @@ func (c *Controller) setFinalizers(ctx context.Context, lifecycle *v1alpha1.Pedi
 	next := lifecycle.DeepCopy()
 	next.Finalizers = finalizers
 	_, err := c.client.PolicyV1alpha1().PediaClusterLifecycles().Update(ctx, next, metav1.UpdateOptions{})
-	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
-		return nil // what has changed leads back here
+	if apierrors.IsConflict(err) {
+		return reconcile.ErrWait // for the cache
+	}
+	if apierrors.IsNotFound(err) {
+		return nil
 	}
 	return err
 }
@@ -240,13 +255,8 @@ func (c *Controller) read(ctx context.Context, lifecycle *v1alpha1.PediaClusterL
 		}
 		return data, &failure{"OrphanLifecycle", errors.New("owner controller is not policy.ClusterImportPolicy"), true}
 	}
-	from := lifecycle.Spec.Source
-	source := object(from)
-	needed := []schema.GroupVersionResource{source.GroupVersionResource}
-	for _, r := range lifecycle.Spec.References {
-		needed = append(needed, schema.GroupVersionResource{Group: r.Group, Version: r.Version, Resource: r.Resource})
-	}
-	if err := c.watches.Ready(needed...); err != nil {
+	source := object(lifecycle.Spec.Source)
+	if err := c.watches.Ready(needed(&lifecycle.Spec)...); err != nil {
 		return data, &failure{"WaitDependentResourceSynced", err, true} // progress leads back here
 	}
 	lifecycle.Status.References = nil
@@ -280,7 +290,7 @@ func (c *Controller) read(ctx context.Context, lifecycle *v1alpha1.PediaClusterL
 // notFound is a failure that ends when the object comes; any other error may end any
 // time.
 func notFound(reason string, err error) *failure {
-	return &failure{reason, err, apierrors.IsNotFound(err)}
+	return &failure{reason, err, errors.Is(err, dependents.ErrNotFound)}
 }
 
 func object(d v1alpha1.DependentResource) dependents.Object {

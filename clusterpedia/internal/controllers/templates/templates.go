@@ -4,7 +4,8 @@
 //
 // Earlier releases rendered HTML, which turned "+" into "&#43;" and so broke base64
 // and JSON. This one renders plain text. It lacks the functions env, expandenv and
-// getHostByName, by which a policy would read this process's environment and DNS.
+// getHostByName, by which a policy would read this process's environment and DNS. What a
+// template may take in time and memory is bounded (bounds.go).
 //
 // It stands before the data's path: the controllers make PediaClusters of what it
 // renders.
@@ -16,6 +17,7 @@ import (
 	"maps"
 	"strings"
 	"text/template"
+	"time"
 
 	"github.com/Masterminds/sprig/v3"
 )
@@ -38,22 +40,34 @@ type Data struct {
 
 // Parse returns an error if a text is no template.
 func Parse(name, text string) error {
-	_, err := parse(name, text)
+	_, err := compile(name, text)
 	return err
 }
 
-func parse(name, text string) (*template.Template, error) {
+func compile(name, text string) (*template.Template, error) {
 	functions := maps.Clone(sprig.TxtFuncMap())
 	for _, unsafe := range []string{"env", "expandenv", "getHostByName"} {
 		delete(functions, unsafe)
 	}
-	return template.New(name).Funcs(functions).Parse(text)
+	bound(functions)
+	deadline := time.Now().Add(maxTime)
+	functions[tick] = func() (string, error) {
+		if time.Now().After(deadline) {
+			return "", ErrTooSlow
+		}
+		return "", nil
+	}
+	t, err := template.New(name).Funcs(functions).Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	return t, ticking(t)
 }
 
 // Render renders a template. The name is for messages. What the data lacks renders as
 // nothing.
 func Render(name, text string, data Data) (string, error) {
-	t, err := parse(name, text)
+	t, err := compile(name, text)
 	if err != nil {
 		return "", err
 	}
@@ -63,8 +77,10 @@ func Render(name, text string, data Data) (string, error) {
 	}
 	var out limited
 	if err := t.Execute(&out, values); err != nil {
-		if errors.Is(err, ErrTooLong) {
-			return "", fmt.Errorf("%s: %w", name, ErrTooLong)
+		for _, limit := range []error{ErrTooLong, ErrTooSlow} {
+			if errors.Is(err, limit) {
+				return "", fmt.Errorf("%s: %w", name, limit)
+			}
 		}
 		return "", err
 	}
