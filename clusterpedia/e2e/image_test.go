@@ -81,6 +81,29 @@ func TestImages(t *testing.T) {
 	}
 }
 
+// TestImageRefuses checks that no image is made without what its server needs.
+func TestImageRefuses(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ ldd, plugins, want string }{
+		"no ldd":          {"echo no such thing >&2; exit 1", filepath.Join(shared.bin, "plugins"), "ldd cannot say which libraries apiserver and its plugins need: no such thing"},
+		"no plugins":      {"exit 0", t.TempDir(), "there is no plugin (*.so) in "},
+		"missing library": {"echo '	liba.so.1 => not found'", filepath.Join(shared.bin, "plugins"), "apiserver and its plugins need what is not here: 	liba.so.1 => not found"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake := t.TempDir()
+			require.NoError(t, os.WriteFile(filepath.Join(fake, "ldd"), []byte("#!/bin/sh\n"+tc.ldd+"\n"), 0o755))
+			root := filepath.Join(t.TempDir(), "rootfs")
+			cmd := exec.CommandContext(t.Context(), filepath.Join(shared.root, "hack", "images", "rootfs.sh"), "apiserver", root)
+			cmd.Env = append(os.Environ(), "BIN="+shared.bin, "PLUGINS="+tc.plugins, "PATH="+fake+":"+os.Getenv("PATH"))
+			text, err := cmd.CombinedOutput()
+			require.Error(t, err)
+			require.Contains(t, string(text), "rootfs.sh: "+tc.want)
+			require.Equal(t, 1, strings.Count(string(text), "\n"), string(text))
+		})
+	}
+}
+
 // TestImageServes runs the binding-apiserver of the image on port 443, as manifests of
 // earlier releases ask, with a certificate that it makes itself, in memory and in SQL.
 func TestImageServes(t *testing.T) {

@@ -10,23 +10,30 @@ server=$1 root=$2 bin=${BIN:-/usr/local/bin}
 plugins=${PLUGINS:-$bin/plugins}
 uid=65532
 
+die() { echo "rootfs.sh: $*" >&2; exit 1; }
+
 install -D -m 755 "$bin/$server" "$root/usr/local/bin/$server"
-# A server that is linked statically loads no plugins.
-if ldd "$bin/$server" >/dev/null 2>&1; then
+# controller-manager alone is linked statically: it loads no plugins.
+if [ "$server" != controller-manager ]; then
+	shopt -s nullglob
+	files=("$plugins"/*.so)
+	[ ${#files[@]} -gt 0 ] || die "there is no plugin (*.so) in $plugins"
+	libraries=$(ldd "$bin/$server" "${files[@]}" 2>&1) || die "ldd cannot say which libraries $server and its plugins need: $libraries"
+	missing=$(grep 'not found' <<<"$libraries") && die "$server and its plugins need what is not here: $missing"
+
 	install -D -m 755 "$bin/copy-plugins" "$root/usr/local/bin/copy-plugins"
-	for plugin in "$plugins"/*.so; do
+	for plugin in "${files[@]}"; do
 		install -D -m 644 "$plugin" "$root/usr/local/lib/clusterpedia/plugins/${plugin##*/}"
 	done
 
-	# What the dynamic linker will look for, and itself.
-	for file in "$bin/$server" "$plugins"/*.so; do ldd "$file"; done |
-		grep -oE '/[^ ]+\.so[^ ]*' | sort -u |
+	# What the dynamic linker will look for, and itself. Its lines are indented, those
+	# that name a file are not.
+	grep -E '^[[:space:]]' <<<"$libraries" | grep -oE '/[^ ]+\.so[^ ]*' | sort -u |
 		while read -r library; do
-			[ "${library#"$plugins"}" = "$library" ] || continue
 			install -D -m 755 "$(realpath "$library")" "$root$library"
 		done
 	# glibc loads these by name, for host names of /etc/hosts and DNS.
-	libc=$(ldd "$bin/$server" | grep -oE '/[^ ]+/libc\.so\.6')
+	libc=$(grep -oE '/[^ ]+/libc\.so\.6' <<<"$libraries" | head -n 1)
 	for library in libnss_files.so.2 libnss_dns.so.2 libresolv.so.2; do
 		if [ -e "${libc%/*}/$library" ]; then install -D -m 755 "$(realpath "${libc%/*}/$library")" "$root${libc%/*}/$library"; fi
 	done
