@@ -41,12 +41,16 @@ func rootfs(t *testing.T, server string) string {
 	return root
 }
 
-// in is a command in a root file system, with the images' user, and the only capability that
-// the chart leaves to it. The others are chroot's, which sheds them with its user.
+// in is a program in a root file system, with the images' user, and the capabilities that
+// the chart leaves to it: one to those that may have port 443, to the others none. The rest
+// is chroot's, which sheds them with its user.
 func in(ctx context.Context, root string, args ...string) *exec.Cmd {
-	user := fmt.Sprintf("%d:%d", nobody, nobody)
+	user, capabilities := fmt.Sprintf("%d:%d", nobody, nobody), "-all,+sys_chroot,+setuid,+setgid"
+	if program := filepath.Base(args[0]); program == "apiserver" || program == "binding-apiserver" {
+		capabilities += ",+net_bind_service"
+	}
 	cmd := exec.CommandContext(ctx, "setpriv", slices.Concat([]string{
-		"--bounding-set=-all,+net_bind_service,+sys_chroot,+setuid,+setgid",
+		"--bounding-set=" + capabilities,
 		"chroot", "--userspec=" + user, "--groups=" + strconv.Itoa(nobody), root,
 	}, args)...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH") + ":/usr/local/bin", "GODEBUG=netdns=go"}

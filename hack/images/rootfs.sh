@@ -55,8 +55,10 @@ for dir in home/nonroot apiserver.local.config/certificates var/log/clusterpedia
 done
 chown root:root "$root/var" "$root/home" && chown "$uid:$uid" "$root/var/log/clusterpedia"
 
-# Manifests of earlier releases ask for port 443. The capability is the file's, so that
-# the user need not be root; where a pod forbids to gain privileges it has no effect.
+# Manifests of earlier releases let these listen on port 443. The capability is the file's,
+# so that the user need not be root; where a pod forbids to gain privileges it has no effect.
 # Whoever drops all capabilities has to add this one again, or the kernel refuses to run
 # the file.
-PATH=$PATH:/usr/sbin setcap cap_net_bind_service=+ep "$root/usr/local/bin/$server"
+case $server in
+apiserver | binding-apiserver) PATH=$PATH:/usr/sbin setcap cap_net_bind_service=+ep "$root/usr/local/bin/$server" ;;
+esac

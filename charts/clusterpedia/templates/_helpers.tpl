@@ -91,9 +91,16 @@ runAsUser: 65532
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* A kernel refuses to run a file whose capabilities its container may not have. */}}
+{{/*
+The security context of a component. The files of two have a capability, and a kernel
+refuses to run a file whose capabilities its container may not have.
+*/}}
 {{- define "clusterpedia.serverSecurityContext" -}}
-{{- include "clusterpedia.securityContext" . | replace "{drop: [ALL]}" "{drop: [ALL], add: [NET_BIND_SERVICE]}" }}
+{{- $context := include "clusterpedia.securityContext" .root }}
+{{- if has .component (list "apiserver" "binding-apiserver") }}
+{{- $context = replace "{drop: [ALL]}" "{drop: [ALL], add: [NET_BIND_SERVICE]}" $context }}
+{{- end }}
+{{- $context }}
 {{- end }}
 
 {{/*
@@ -207,7 +214,7 @@ spec:
           resources:
             {{- toYaml .values.resources | nindent 12 }}
           securityContext:
-            {{- include "clusterpedia.serverSecurityContext" $root | nindent 12 }}
+            {{- include "clusterpedia.serverSecurityContext" . | nindent 12 }}
           volumeMounts:
             - {name: tmp, mountPath: /tmp}
             {{- if .storage }}
