@@ -28,6 +28,10 @@ func TestChartSchemaRefuses(t *testing.T) {
 	preferred := func(kind string) string { return affinity + kind + ".preferredDuringSchedulingIgnoredDuringExecution" }
 	nodeTerm := required("nodeAffinity") + ".nodeSelectorTerms[0]"
 	variable := func(more string) string { return "apiserver.extraEnv[0].name=A,apiserver.extraEnv[0]." + more }
+	rule := func(group, resource, verb string) string {
+		const at = "controllerManager.rules[0]."
+		return at + "apiGroups[0]=" + group + "," + at + "resources[0]=" + resource + "," + at + "verbs[0]=" + verb
+	}
 	for set, want := range map[string]string{
 		"apiserver.resources.limit.cpu=1":                     "at '/apiserver/resources': additional properties 'limit' not allowed",
 		"apiserver.resources.limits.mem=1Gi":                  "at '/apiserver/resources/limits': additional properties 'mem' not allowed",
@@ -67,6 +71,20 @@ func TestChartSchemaRefuses(t *testing.T) {
 		variable("valueFrom.secretRef.name=a"):                "at '/apiserver/extraEnv/0/valueFrom': additional properties 'secretRef' not allowed",
 		"controllerManager.rules[0].verbs=get":                "at '/controllerManager/rules/0/verbs': got string, want array",
 		"controllerManager.rules[0].groups[0]=apps":           "additional properties 'groups' not allowed",
+		rule("apps", "deployments", "create"):                 "at '/controllerManager/rules/0/verbs/0': value must be one of 'get', 'list', 'watch'",
+		rule("apps", "deployments", "*"):                      "at '/controllerManager/rules/0/verbs/0': value must be one of 'get', 'list', 'watch'",
+		rule("*", "deployments", "get"):                       "at '/controllerManager/rules/0/apiGroups/0': '*' does not match pattern",
+		rule("apps", "*", "get"):                              "at '/controllerManager/rules/0/resources/0': '*' does not match pattern",
+		rule("apps", "*/scale", "get"):                        "at '/controllerManager/rules/0/resources/0': '*/scale' does not match pattern",
+		"controllerManager.rules[0].verbs[0]=get":             "at '/controllerManager/rules/0': missing properties 'apiGroups', 'resources'",
+		"controllerManager.rules[0].nonResourceURLs[0]=/a":    "at '/controllerManager/rules/0/nonResourceURLs': maxItems: got 1, want 0",
+		"bindingApiserver.replicas=2":                         "at '/bindingApiserver': additional properties 'replicas' not allowed",
+		"bindingApiserver.podDisruptionBudget.minAvailable=1": "at '/bindingApiserver': additional properties 'podDisruptionBudget' not allowed",
+		"bindingApiserver.shardingName=a":                     "at '/bindingApiserver': additional properties 'shardingName' not allowed",
+		"apiserver.shardingName=a":                            "at '/apiserver': additional properties 'shardingName' not allowed",
+		"controllerManager.shardingName=a":                    "at '/controllerManager': additional properties 'shardingName' not allowed",
+		"apiserver.rules[0].verbs[0]=get":                     "at '/apiserver': additional properties 'rules' not allowed",
+		"clustersynchroManager.rules[0].verbs[0]=get":         "at '/clustersynchroManager': additional properties 'rules' not allowed",
 		"apiserver.podDisruptionBudget.minAvailable=half":     "at '/apiserver/podDisruptionBudget/minAvailable': 'half' does not match pattern",
 	} {
 		c.refuses(t, set, want)
