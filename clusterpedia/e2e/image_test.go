@@ -210,9 +210,26 @@ func TestCopyPlugins(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(root, "plugins", "a.so"), []byte("content"), 0o644))
 	output, err = in(t.Context(), root, "/shared/copy-plugins", "/plugins", "/target").CombinedOutput()
 	require.NoError(t, err, string(output))
-	text, err := os.ReadFile(filepath.Join(root, "target", "a.so"))
-	require.NoError(t, err)
-	require.Equal(t, "content", string(text))
+	hasContent := func() {
+		text, err := os.ReadFile(filepath.Join(root, "target", "a.so"))
+		require.NoError(t, err)
+		require.Equal(t, "content", string(text))
+	}
+	hasContent()
+
+	// An init container runs again.
+	output, err = in(t.Context(), root, "/shared/copy-plugins", "/plugins", "/target").CombinedOutput()
+	require.NoError(t, err, string(output))
+	hasContent()
+
+	// Another image has another plugin of that name.
+	require.NoError(t, os.WriteFile(filepath.Join(root, "plugins", "a.so"), []byte("of another"), 0o644))
+	output, err = in(t.Context(), root, "/shared/copy-plugins", "/plugins", "/target").CombinedOutput()
+	require.Error(t, err)
+	require.Equal(t, "copy-plugins: /target/a.so is there with other content, from another image: rename one of both plugins\n", string(output))
+	hasContent()
+	output, err = exec.CommandContext(t.Context(), filepath.Join(shared.bin, "copy-plugins"), "self", shelf).CombinedOutput()
+	require.NoError(t, err, string(output))
 }
 
 // TestBuilder builds a plugin with the command line of hack/builder.sh.
