@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,6 +38,9 @@ func TestRefusals(t *testing.T) {
 	empty := filepath.Join(bad, "empty")
 	require.NoError(t, os.Mkdir(empty, 0o755))
 
+	pipe := filepath.Join(bad, "pipe.so")
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+
 	cases := map[string]struct {
 		plugins string
 		args    []string
@@ -44,6 +48,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		"a text file":             {plugins: write("text.so", []byte("type: internal\n")), message: "text.so does not fit HOST: it is a text file"},
 		"a file that is cut off":  {plugins: write("cut.so", good[:len(good)/2]), message: "cut.so does not fit HOST: it is cut off"},
+		"a named pipe":            {plugins: pipe, message: "pipe.so does not fit HOST: it is no regular file"},
 		"a foreign library":       {plugins: filepath.Join(bad, "foreign.so"), message: "foreign.so does not fit HOST: it is"},
 		"other flags":             {plugins: filepath.Join(bad, "flags.so"), message: "does not fit HOST: it was built with"},
 		"another storage-api":     {plugins: filepath.Join(bad, "contract.so"), message: "does not fit HOST: it was built against another storage-api source"},

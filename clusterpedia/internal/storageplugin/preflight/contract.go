@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"maps"
-	"os"
 	"regexp"
 	"slices"
 )
@@ -24,16 +23,12 @@ const (
 // built with, such as "v1.0.0+99f13e48a80951bf"; empty if the binary does not say, or
 // names several. It reads the file again. The error is a *FileError.
 func (im *Image) ContractText() (string, error) {
-	file, err := os.Open(im.Path)
-	if err != nil {
-		return "", &FileError{Path: im.Path, Found: "not readable", Cure: cureDamaged, Err: err}
+	file, size, ferr := openRegular(im.Path)
+	if ferr != nil {
+		return "", ferr
 	}
 	defer file.Close() //nolint:errcheck // It was only read.
-	stat, err := file.Stat()
-	if err != nil {
-		return "", &FileError{Path: im.Path, Found: "not readable", Cure: cureDamaged, Err: err}
-	}
-	f, ferr := checkLayout(file, stat.Size())
+	f, ferr := checkLayout(file, size)
 	if ferr != nil { // it is another file by now
 		ferr.Path = im.Path
 		return "", ferr

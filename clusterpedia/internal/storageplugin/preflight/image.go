@@ -3,6 +3,7 @@ package preflight
 import (
 	"debug/buildinfo"
 	"debug/elf"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -42,25 +43,35 @@ type Image struct {
 // Read reads the binary at path. It runs nothing of it. The error is a
 // *FileError if the file is not a complete Go binary.
 func Read(path string) (*Image, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, &FileError{Path: path, Found: "not readable", Cure: "mend the path or the file's permissions", Err: err}
+	file, size, ferr := openRegular(path)
+	if ferr != nil {
+		return nil, ferr
 	}
 	defer file.Close() //nolint:errcheck // It was only read.
-	stat, err := file.Stat()
-	if err != nil {
-		return nil, &FileError{Path: path, Found: "not readable", Cure: cureDamaged, Err: err}
-	}
-	if !stat.Mode().IsRegular() {
-		return nil, &FileError{Path: path, Found: "no regular file", Cure: cureNoPlugin}
-	}
-	im, ferr := read(file, stat.Size())
+	im, ferr := read(file, size)
 	if ferr != nil {
 		ferr.Path = path
 		return nil, ferr
 	}
 	im.Path = path
 	return im, nil
+}
+
+// openRegular opens a regular file, and returns its size in bytes. It looks before it
+// opens: whoever opens a named pipe waits for another end.
+func openRegular(path string) (*os.File, int64, *FileError) {
+	if stat, err := os.Stat(path); err == nil && !stat.Mode().IsRegular() {
+		return nil, 0, &FileError{Path: path, Found: "no regular file", Cure: cureNoPlugin}
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, 0, &FileError{Path: path, Found: "not readable", Cure: "mend the path or the file's permissions", Err: err}
+	}
+	stat, err := file.Stat()
+	if err != nil {
+		return nil, 0, &FileError{Path: path, Found: "not readable", Cure: cureDamaged, Err: errors.Join(err, file.Close())}
+	}
+	return file, stat.Size(), nil
 }
 
 // read reads a binary of that many bytes.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -199,6 +200,14 @@ func TestReadErrors(t *testing.T) {
 	var ferr *FileError
 	require.ErrorAs(t, err, &ferr)
 	require.Equal(t, dir, ferr.Path)
+
+	// Nobody writes to it, so that to open it would never end.
+	pipe := filepath.Join(dir, "pipe.so")
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+	_, err = Read(pipe)
+	require.ErrorContains(t, err, "pipe.so is no regular file")
+	_, err = (&Image{Path: pipe}).ContractText()
+	require.ErrorContains(t, err, "pipe.so is no regular file")
 }
 
 func TestPluginPath(t *testing.T) {
