@@ -4,8 +4,9 @@
 // plugin share, but neither the bodies of their functions nor unexported types: a
 // plugin built against other sources may load and read memory wrongly. The
 // constant here changes with every byte of the packages object, query and
-// storage, and so makes the loader refuse. The loader compares this package as well:
-// within a version of the contract its code stays as it is.
+// storage, and so makes the loader refuse. The loader compares this package as well,
+// so the constant covers this file too: within a version of the contract it stays as
+// it is.
 package digest
 
 // Version is the version of the contract. Each has one digest, that of file

@@ -3,4 +3,4 @@
 package digest
 
 // Source is the SHA-256 of the contract's source files, the first 8 bytes in hexadecimal.
-const Source = "99f13e48a80951bf"
+const Source = "b913d021bb1ecff2"

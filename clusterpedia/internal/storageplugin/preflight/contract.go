@@ -20,7 +20,7 @@ const (
 )
 
 // ContractText returns the version and the digest of the storage API that a binary was
-// built with, such as "v1.0.0+99f13e48a80951bf"; empty if the binary does not say, or
+// built with, such as "v1.0.0+b913d021bb1ecff2"; empty if the binary does not say, or
 // names several. It reads the file again. The error is a *FileError.
 func (im *Image) ContractText() (string, error) {
 	file, size, ferr := openRegular(im.Path)
