@@ -196,3 +196,14 @@ func TestParseErrors(t *testing.T) {
 		})
 	}
 }
+
+// Databases bear few lists in lists.
+func TestParseLists(t *testing.T) {
+	t.Parallel()
+	for _, list := range []string{"a[].", "a[1]."} {
+		_, err := Parse(strings.Repeat(list, 4) + "a")
+		require.NoError(t, err)
+		_, err = Parse(strings.Repeat(list, 5) + "a")
+		require.EqualError(t, err, "unable to parse requirement: a path has more than 4 lists")
+	}
+}

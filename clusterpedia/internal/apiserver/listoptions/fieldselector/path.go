@@ -16,6 +16,11 @@ import (
 // 100 steps, and no Kubernetes object is that deep.
 const maxDepth = 64
 
+// maxLists bounds the lists in one path. Conditions on them are nested in a database:
+// in MySQL each index doubles the length of the statement, SQLite refuses more than six
+// lists of any element, and PostgreSQL takes minutes to plan a statement with many.
+const maxLists = 4
+
 // parsePath reads a path such as spec.containers[0].image, .spec.nodeName or
 // metadata.annotations['a.b/c'].
 func parsePath(text string) ([]query.PathElement, error) {
@@ -92,6 +97,15 @@ func parseBracket(path []query.PathElement, text string) (longer []query.PathEle
 		return nil, "", fmt.Errorf("%s[%s]: lists of lists are not supported", query.PathString(path), inner)
 	}
 	last.List, last.Index = true, index
+	lists := 0
+	for _, e := range path {
+		if e.List {
+			lists++
+		}
+	}
+	if lists > maxLists {
+		return nil, "", fmt.Errorf("a path has more than %d lists", maxLists)
+	}
 	return path, rest, nil
 }
 
