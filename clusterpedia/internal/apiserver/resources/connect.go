@@ -14,6 +14,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"clusterpedia.io/api/clusterpedia/v1beta1"
+	"clusterpedia.io/clusterpedia/internal/apiserver/discovery"
 	"clusterpedia.io/clusterpedia/internal/apiserver/memberaccess"
 )
 
@@ -65,6 +66,11 @@ func (c *Connecter) Connect(ctx context.Context, _ string, _ runtime.Object, res
 				Status: metav1.StatusFailure, Code: http.StatusNotFound, Reason: metav1.StatusReasonNotFound,
 				Message: "the server could not find the requested resource", Details: &metav1.StatusDetails{},
 			}})
+			return
+		}
+		// What was authorized is the path without such escapes and slashes.
+		if strings.Contains(cluster, "%") || strings.HasPrefix(path, "//") {
+			discovery.NotFound(w)
 			return
 		}
 		c.handler.Serve(w, req, cluster, path) //nolint:contextcheck // that of the request

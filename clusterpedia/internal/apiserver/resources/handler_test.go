@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/endpoints/filters"
+	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/client-go/tools/cache"
 
 	"clusterpedia.io/api/client/listers/cluster/v1alpha2"
@@ -103,6 +104,17 @@ var since = metav1.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func serve(t *testing.T, st storage.Storage) *httptest.Server {
 	t.Helper()
+	h := newHandler(t, st)
+	server := httptest.NewServer(filters.WithWarningRecorder(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		cluster, path, _ := strings.Cut(strings.TrimPrefix(req.URL.Path, "/"), "/")
+		h.Serve(w, req, strings.TrimPrefix(cluster, "all"), "/"+path) //nolint:contextcheck // that of the request
+	})))
+	t.Cleanup(server.Close)
+	return server
+}
+
+func newHandler(t *testing.T, st storage.Storage) *resources.Handler {
+	t.Helper()
 	one := func(name, kind string) clusterv1alpha2.ClusterResourceStatus {
 		return clusterv1alpha2.ClusterResourceStatus{Name: name, Kind: kind, Namespaced: name != "nodes", SyncConditions: []clusterv1alpha2.ClusterResourceSyncCondition{{Version: "v1"}}}
 	}
@@ -127,13 +139,7 @@ func serve(t *testing.T, st storage.Storage) *httptest.Server {
 		require.NoError(t, indexer.Add(c))
 		catalog.Handler().OnAdd(c, true)
 	}
-	h := resources.NewHandler(resources.Config{Storage: st, Scheme: kinds, Catalog: catalog, Clusters: v1alpha2.NewPediaClusterLister(indexer)})
-	server := httptest.NewServer(filters.WithWarningRecorder(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		cluster, path, _ := strings.Cut(strings.TrimPrefix(req.URL.Path, "/"), "/")
-		h.Serve(w, req, strings.TrimPrefix(cluster, "all"), "/"+path) //nolint:contextcheck // that of the request
-	})))
-	t.Cleanup(server.Close)
-	return server
+	return resources.NewHandler(resources.Config{Storage: st, Scheme: kinds, Catalog: catalog, Clusters: v1alpha2.NewPediaClusterLister(indexer)})
 }
 
 // answer is a response whose body was read.
@@ -202,6 +208,31 @@ func TestStatusCodes(t *testing.T) {
 			require.Equal(t, c.code, resp.StatusCode, body)
 			require.Contains(t, body, c.body)
 		})
+	}
+}
+
+// The path is compared as it was written: what stands for the same is not the same.
+func TestPaths(t *testing.T) {
+	t.Parallel()
+	c := resources.NewConnecter(newHandler(t, fixture()))
+	info := &request.RequestInfo{APIPrefix: "apis", APIGroup: "clusterpedia.io", APIVersion: "v1beta1", Resource: "resources"}
+	for path, code := range map[string]int{
+		"/clusters/one/api/v1/pods":    http.StatusOK,
+		"/clusters/one/api/v1/pods/":   http.StatusOK,
+		"/api/v1/pods":                 http.StatusOK,
+		"/clusters/one//api/v1/pods":   http.StatusNotFound,
+		"//api/v1/pods":                http.StatusNotFound,
+		"/clusters/%6Fne/api/v1/pods":  http.StatusNotFound,
+		"/clusters/../one/api/v1/pods": http.StatusNotFound,
+	} {
+		handler, err := c.Connect(request.WithRequestInfo(t.Context(), info), "", nil, nil)
+		require.NoError(t, err)
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/apis/clusterpedia.io/v1beta1/resources"+path, nil))
+		require.Equal(t, code, w.Code, path)
+		if code != http.StatusOK {
+			require.Equal(t, "404 page not found\n", w.Body.String(), path)
+		}
 	}
 }
 
