@@ -36,6 +36,7 @@ type Storage struct {
 	storage storage.Storage
 	params  []string
 	count   query.Count
+	warner  resources.Warner
 	checker *visibility.Checker
 	all     []storage.Collection
 }
@@ -50,10 +51,10 @@ var (
 
 // New asks a storage layer for its collections; one that defines none has none.
 // params are the URL parameters that the storage layer reads itself; count is whether the
-// objects behind a page are counted if the client doesn't say; checker, if not nil, limits
-// searches to what callers may see.
-func New(ctx context.Context, st storage.Storage, params []string, count query.Count, checker *visibility.Checker) (*Storage, error) {
-	s := &Storage{storage: st, params: params, count: count, checker: checker}
+// objects behind a page are counted if the client doesn't say; warner warns of clusters;
+// checker, if not nil, limits searches to what callers may see.
+func New(ctx context.Context, st storage.Storage, params []string, count query.Count, warner resources.Warner, checker *visibility.Checker) (*Storage, error) {
+	s := &Storage{storage: st, params: params, count: count, warner: warner, checker: checker}
 	if layer, ok := st.(storage.Collections); ok {
 		all, err := layer.Collections(ctx)
 		if err != nil {
@@ -119,6 +120,7 @@ func (s *Storage) Get(ctx context.Context, name string, _ *metav1.GetOptions) (r
 			return nil, resources.APIError(err, groupResource(), name)
 		}
 	}
+	s.warner.Warn(ctx, types, options.Query.Clusters)
 	if request.table {
 		options.Query.Projection = query.Metadata
 	}

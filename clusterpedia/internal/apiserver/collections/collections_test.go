@@ -5,12 +5,18 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/endpoints/filters"
+	"k8s.io/client-go/tools/cache"
 
+	"clusterpedia.io/api/client/listers/cluster/v1alpha2"
+	clusterv1alpha2 "clusterpedia.io/api/cluster/v1alpha2"
 	"clusterpedia.io/api/clusterpedia/v1beta1"
+	"clusterpedia.io/clusterpedia/internal/apiserver/resources"
 	"clusterpedia.io/storage-api/query"
 	"clusterpedia.io/storage-api/storage"
 )
@@ -65,9 +71,37 @@ func fixture(t *testing.T) *Storage {
 	s, err := New(t.Context(), &shelf{objects: []storage.Object{
 		thing(t, "one", "", "v1", "pods", "Pod", "p"), thing(t, "two", "", "v1", "pods", "Pod", "p"),
 		thing(t, "one", "apps", "v1", "deployments", "Deployment", "d"), thing(t, "one", "example.io", "v2", "widgets", "Widget", "w"),
-	}}, nil, query.CountNone, nil)
+	}}, nil, query.CountNone, warner(t), nil)
 	require.NoError(t, err)
 	return s
+}
+
+// warner knows the cluster two, which syncs pods and cannot be reached.
+func warner(t *testing.T) resources.Warner {
+	t.Helper()
+	indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
+	require.NoError(t, indexer.Add(&clusterv1alpha2.PediaCluster{ObjectMeta: metav1.ObjectMeta{Name: "two"}, Status: clusterv1alpha2.ClusterStatus{
+		Conditions: []metav1.Condition{{Type: clusterv1alpha2.ClusterHealthyCondition, Status: metav1.ConditionFalse, Reason: "NotReachable"}},
+		SyncResources: []clusterv1alpha2.ClusterGroupResourcesStatus{{Resources: []clusterv1alpha2.ClusterResourceStatus{
+			{Name: "pods", SyncConditions: []clusterv1alpha2.ClusterResourceSyncCondition{{Version: "v1"}}},
+		}}},
+	}}))
+	return resources.Warner{Clusters: v1alpha2.NewPediaClusterLister(indexer)}
+}
+
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	s := fixture(t)
+	for path, want := range map[string]int{
+		"workloads?": 0, "workloads?clusters=two": 1, "core?": 1, "core?clusters=one": 0, "any?groups=*": 1, "any?resources=/pods": 1, "any?resources=/secrets": 0,
+	} {
+		name, rawQuery, _ := strings.Cut(path, "?")
+		w := httptest.NewRecorder()
+		filters.WithWarningRecorder(WithRequest(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+			_, _ = s.Get(req.Context(), name, nil) // the warnings tell
+		}))).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?"+rawQuery, nil))
+		require.Len(t, w.Header().Values("Warning"), want, path)
+	}
 }
 
 // get gets a collection as a client does by a query of its URL.
@@ -157,7 +191,7 @@ func TestTables(t *testing.T) {
 // TestWithoutCollections serves a storage layer that defines none.
 func TestWithoutCollections(t *testing.T) {
 	t.Parallel()
-	s, err := New(t.Context(), struct{ storage.Storage }{}, nil, query.CountNone, nil)
+	s, err := New(t.Context(), struct{ storage.Storage }{}, nil, query.CountNone, warner(t), nil)
 	require.NoError(t, err)
 	_, err = get(t, s, "any", "groups=apps")
 	require.ErrorContains(t, err, "not found")

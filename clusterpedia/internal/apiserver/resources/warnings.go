@@ -12,18 +12,23 @@ import (
 	"k8s.io/apiserver/pkg/warning"
 	"k8s.io/klog/v2"
 
+	"clusterpedia.io/api/client/listers/cluster/v1alpha2"
 	clusterv1alpha2 "clusterpedia.io/api/cluster/v1alpha2"
+	"clusterpedia.io/storage-api/query"
 )
 
 // maxWarnings bounds the clusters that one answer warns of by name.
 const maxWarnings = 10
 
-// warn tells the client which of the clusters that an answer is made of may be out of
-// date, and since when. named are those that the client asks for; none: all.
-func (h *Handler) warn(ctx context.Context, s *scope, named []string) {
+// Warner tells clients which clusters an answer may be out of date for.
+type Warner struct{ Clusters v1alpha2.PediaClusterLister }
+
+// Warn warns of those clusters that an answer of objects of the types is made of, and
+// says since when. Named are those that the client asks for; none: all.
+func (w Warner) Warn(ctx context.Context, types []query.Type, named []string) {
 	given, more := 0, 0
-	for _, cluster := range h.clusters(named) {
-		switch text := s.doubt(cluster, len(named) > 0); {
+	for _, cluster := range w.clusters(named) {
+		switch text := doubt(cluster, types, len(named) > 0); {
 		case text == "":
 		case given == maxWarnings:
 			more++
@@ -37,10 +42,15 @@ func (h *Handler) warn(ctx context.Context, s *scope, named []string) {
 	}
 }
 
+// warn is Warn for a scope's resource, whatever version of it is synced.
+func (h *Handler) warn(ctx context.Context, s *scope, named []string) {
+	Warner{h.Clusters}.Warn(ctx, []query.Type{{Group: s.Resource.Group, Resource: s.Resource.Resource}}, named)
+}
+
 // clusters returns the clusters of these names that there are, or all, by name.
-func (h *Handler) clusters(named []string) []*clusterv1alpha2.PediaCluster {
+func (w Warner) clusters(named []string) []*clusterv1alpha2.PediaCluster {
 	if len(named) == 0 {
-		all, err := h.Clusters.List(labels.Everything())
+		all, err := w.Clusters.List(labels.Everything())
 		if err != nil {
 			klog.ErrorS(err, "The PediaClusters cannot be listed") // from memory: cannot happen
 		}
@@ -49,7 +59,7 @@ func (h *Handler) clusters(named []string) []*clusterv1alpha2.PediaCluster {
 	}
 	var found []*clusterv1alpha2.PediaCluster
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(named))) {
-		if cluster, err := h.Clusters.Get(name); err == nil {
+		if cluster, err := w.Clusters.Get(name); err == nil {
 			found = append(found, cluster)
 		}
 	}
@@ -57,9 +67,9 @@ func (h *Handler) clusters(named []string) []*clusterv1alpha2.PediaCluster {
 }
 
 // doubt says why what is served of a cluster may be out of date; empty if it is not. A
-// cluster that has never synced the resource counts only if it was asked for by name.
-func (s *scope) doubt(cluster *clusterv1alpha2.PediaCluster, asked bool) string {
-	synced := syncedAs(cluster, s)
+// cluster that has never synced the types counts only if it was asked for by name.
+func doubt(cluster *clusterv1alpha2.PediaCluster, types []query.Type, asked bool) string {
+	synced := syncedAs(cluster, types)
 	if synced == nil && !asked {
 		return ""
 	}
@@ -77,25 +87,23 @@ func (s *scope) doubt(cluster *clusterv1alpha2.PediaCluster, asked bool) string 
 	return ""
 }
 
-// syncedAs returns the state in which a cluster syncs the resource; nil if it does not.
-func syncedAs(cluster *clusterv1alpha2.PediaCluster, s *scope) *clusterv1alpha2.ClusterResourceSyncCondition {
+// syncedAs returns the state in which a cluster syncs any of the types: one that is
+// still in its initial list, if there is such; nil if it syncs none of them.
+func syncedAs(cluster *clusterv1alpha2.PediaCluster, types []query.Type) *clusterv1alpha2.ClusterResourceSyncCondition {
+	var found *clusterv1alpha2.ClusterResourceSyncCondition
 	for _, group := range cluster.Status.SyncResources {
-		if group.Group != s.Resource.Group {
-			continue
-		}
 		for _, r := range group.Resources {
-			if r.Name != s.Resource.Resource {
+			if !slices.ContainsFunc(types, func(t query.Type) bool {
+				return (t.Group == query.AnyGroup || t.Group == group.Group) && (t.Resource == "" || t.Resource == r.Name)
+			}) {
 				continue
 			}
 			for i := range r.SyncConditions {
-				if r.SyncConditions[i].InitialListPhase {
-					return &r.SyncConditions[i]
+				if found == nil || r.SyncConditions[i].InitialListPhase && !found.InitialListPhase {
+					found = &r.SyncConditions[i]
 				}
-			}
-			if len(r.SyncConditions) > 0 {
-				return &r.SyncConditions[0]
 			}
 		}
 	}
-	return nil
+	return found
 }
