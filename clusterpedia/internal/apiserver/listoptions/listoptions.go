@@ -61,7 +61,7 @@ type Options struct {
 // and a message for the client.
 func Parse(in Input) (*Options, error) {
 	p := &parser{in: in, query: &query.Query{Types: slices.Clone(in.Types)}}
-	steps := []func() error{p.checkTexts, p.readLabelSelector, p.readOptions, p.readFieldSelector, p.scope, p.owner, p.page}
+	steps := []func() error{p.checkTexts, p.readLabelSelector, p.readOptions, p.readFieldSelector, p.scope, p.size, p.owner, p.page}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return nil, err

@@ -170,3 +170,25 @@ func TestNothingAsked(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, &Options{Query: &query.Query{}}, options)
 }
+
+func TestSize(t *testing.T) {
+	t.Parallel()
+	const many, most = "the search has 10001 names and values, it may have 10000", "labelSelector and fieldSelector have 257 requirements, a search may have 256"
+	for q, want := range map[string]string{
+		"names=" + strings.Repeat("a,", 9997) + "a":                                                    "",
+		"names=" + strings.Repeat("a,", 9999) + "a":                                                    many,
+		"clusters=" + strings.Repeat("a,", 9999) + "a":                                                 many,
+		"namespaces=" + strings.Repeat("a,", 9999) + "a":                                               many,
+		"labelSelector=a" + strings.Repeat(",a", 255):                                                  "",
+		"labelSelector=a" + strings.Repeat(",a", 256):                                                  most,
+		"fieldSelector=a" + strings.Repeat(",a", 256):                                                  most,
+		"fieldSelector=a" + strings.Repeat(",a", 127) + "&labelSelector=a" + strings.Repeat(",a", 128): most,
+	} {
+		_, err := list{query: q}.parse(t)
+		if want == "" {
+			require.NoError(t, err)
+		} else {
+			require.EqualError(t, err, want)
+		}
+	}
+}
