@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -43,6 +44,9 @@ func (s *shelf) Get(_ context.Context, key storage.Key) (storage.Object, error) 
 		if o.Key == key {
 			return o, nil
 		}
+	}
+	if !utf8.ValidString(key.Namespace) || strings.ContainsRune(key.Name, 0) {
+		return storage.Object{}, errors.New("the database fails on it")
 	}
 	return storage.Object{}, fmt.Errorf("%s: %w", key, storage.ErrNotFound)
 }
@@ -184,6 +188,8 @@ func TestStatusCodes(t *testing.T) {
 		{"/one/api/v1/namespaces/default/pods/a", asJSON, 200, `"future":1`},
 		{"/one/api/v1/namespaces/default/pods/zz", asJSON, 404, `pods \"zz\" not found`},
 		{"/one/api/v1/pods/a", asJSON, 404, `not found`},
+		{"/one/api/v1/namespaces/default/pods/%00", asJSON, 404, `not found`},
+		{"/one/api/v1/namespaces/%FF/pods/a", asJSON, 404, `pods \"a\" not found`},
 		{"/all/api/v1/namespaces/default/pods/a", asJSON, 400, "please specify the cluster name when using the resource name to get a specific resource."},
 		{"/nope/api/v1/pods", asJSON, 400, "the server could not find the requested cluster"},
 		{"/one/api/v1/services", asJSON, 404, "404 page not found\n"},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
@@ -78,6 +79,10 @@ func (r *reader) ConvertToTable(ctx context.Context, obj runtime.Object, options
 // Get implements rest.Getter.
 func (r *reader) Get(ctx context.Context, name string, _ *metav1.GetOptions) (runtime.Object, error) {
 	key := storage.Key{Cluster: r.cluster, Resource: r.scope.resource.Stored, Namespace: request.NamespaceValue(ctx), Name: name}
+	// No object has such a name, and databases fail on it.
+	if text := key.Namespace + name; !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+		return nil, apierrors.NewNotFound(r.scope.Resource.GroupResource(), name)
+	}
 	o, err := r.storage.Get(ctx, key)
 	if err != nil {
 		return nil, APIError(err, r.scope.Resource.GroupResource(), name)
