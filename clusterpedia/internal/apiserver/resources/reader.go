@@ -143,11 +143,21 @@ func audited(ctx context.Context) bool {
 func invalidSQL(e *query.InvalidQueryError) error {
 	var value any = e.Value
 	if e.Value == "" {
-		value = []string(nil)
+		value = noValue{}
 	}
 	return apierrors.NewInvalid(v1beta1.GroupVersion.WithKind("ListOptions").GroupKind(), "urlQuery",
 		field.ErrorList{field.Invalid(field.NewPath(e.Field), value, e.Reason)})
 }
+
+// noValue stands for a parameter that is missing, and is printed as it always was: by
+// now lists are printed as JSON, if they can be.
+type noValue struct{}
+
+// MarshalJSON implements json.Marshaler.
+func (noValue) MarshalJSON() ([]byte, error) { return nil, errors.New("a missing value is no JSON") }
+
+// String implements fmt.Stringer.
+func (noValue) String() string { return "[]string(nil)" }
 
 // APIError turns an error of the storage layer into what clients may see: what is
 // wrong with their request, and never the text of a database.
