@@ -99,7 +99,7 @@ test-testbed: packages ## Run the tests of the test bed itself.
 
 .PHONY: test-e2e
 test-e2e: all packages ## Run the end-to-end tests on the built binaries.
-	$(TESTBED) databases --workdir clusterpedia/e2e -- env GOWORK=off go test -count=1 -timeout 30m -v ./...
+	$(TESTBED) databases --workdir clusterpedia/e2e -- env GOWORK=off go test -count=1 -timeout 30m -p 1 -v ./...
 
 .PHONY: bench
 bench: packages ## Run the benchmarks of the storage layers: memory, SQLite, PostgreSQL, MariaDB.

@@ -1,0 +1,153 @@
+package conformance
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// TestPagesUnderWrites reads lists in pages while objects come and go: each object that was
+// there all the time is listed once, whatever happens to the others.
+//
+//nolint:tparallel // other tests would find the objects, too
+func TestPagesUnderWrites(t *testing.T) {
+	for _, d := range all(t) {
+		t.Run(d.storage, func(t *testing.T) {
+			t.Parallel()
+			ctx := t.Context()
+			busy := newStub("busy", 1, served()...)
+			t.Cleanup(busy.close)
+			stable := map[string]bool{}
+			for n := range 40 {
+				busy.put(configMaps, configMap(fmt.Sprintf("s-%02d", n), "stays"))
+				stable[fmt.Sprintf("s-%02d", n)] = true
+			}
+			require.NoError(t, d.join(ctx, busy))
+			t.Cleanup(func() { require.NoError(t, d.RemoveCluster(context.WithoutCancel(ctx), busy.name)) })
+
+			ctx, cancel := context.WithCancel(ctx)
+			stopped := make(chan struct{})
+			t.Cleanup(func() { cancel(); <-stopped })
+			go func() {
+				defer close(stopped)
+				busy.write(ctx)
+			}()
+			moved := map[string]bool{}
+			for _, query := range []string{"limit=3", "limit=7&orderby=name desc", "limit=5&orderby=created_at", "limit=4&labelSelector=kind=stays", "limit=6&orderby=uid desc"} {
+				got := d.pages(t, "C(busy)/api/v1/configmaps?"+query)
+				names := map[string]int{}
+				for _, name := range got {
+					names[name]++
+					if !stable[name] {
+						moved[name] = true
+					}
+				}
+				for name := range stable {
+					require.Equal(t, 1, names[name], "%s: %s", query, name)
+				}
+				for name, times := range names {
+					require.Equal(t, 1, times, "%s: %s", query, name)
+				}
+			}
+			require.NotEmpty(t, moved, "some of the others must have been seen")
+		})
+	}
+}
+
+func configMap(name, kind string) document {
+	return document{"kind": "ConfigMap", "apiVersion": "v1", "metadata": document{
+		"name": name, "namespace": "default", "uid": "busy-" + name, "creationTimestamp": "2022-01-01T00:00:00Z", "labels": document{"kind": kind},
+	}}
+}
+
+// write creates and deletes config maps between the others until ctx ends.
+func (s *stub) write(ctx context.Context) {
+	for n := 0; ctx.Err() == nil; n++ {
+		name := fmt.Sprintf("s-%02d-%d", n*7%40, n%3)
+		s.put(configMaps, configMap(name, "goes"))
+		if n > 20 {
+			old := n - 20
+			s.remove(configMaps, "default", fmt.Sprintf("s-%02d-%d", old*7%40, old%3))
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// pages returns the names of all objects of a list, page by page.
+func (d *deployment) pages(t *testing.T, query string) []string {
+	t.Helper()
+	var names []string
+	for token := ""; ; {
+		r, err := d.send(t.Context(), &Case{}, query+"&continue="+url.QueryEscape(token))
+		require.NoError(t, err)
+		require.Equal(t, 200, r.status, r)
+		var list struct {
+			Metadata metav1.ListMeta
+			Items    []metav1.PartialObjectMetadata
+		}
+		require.NoError(t, json.Unmarshal(r.body, &list))
+		for i := range list.Items {
+			names = append(names, list.Items[i].Name)
+		}
+		if token = list.Metadata.Continue; token == "" {
+			return names
+		}
+		require.Less(t, len(names), 10000, "the pages do not end")
+		time.Sleep(20 * time.Millisecond) //nolint:forbidigo // as a client that works on each page
+	}
+}
+
+// TestLiveWatch follows all clusters while one changes: each change is an event, once.
+func TestLiveWatch(t *testing.T) {
+	d := shared.deployment(t, memory)
+	ctx, cancel := context.WithTimeout(t.Context(), syncLimit)
+	defer cancel()
+	list, err := d.get(ctx, d.URL()+expand("M/api/v1/configmaps"))
+	require.NoError(t, err)
+	var got struct{ Metadata metav1.ListMeta }
+	require.NoError(t, json.Unmarshal(list.body, &got))
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.URL()+expand("M/api/v1/configmaps?watch=true&resourceVersion="+got.Metadata.ResourceVersion), nil)
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+users()["admin"])
+	resp, err := d.client.Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+
+	// Changes of one object that follow each other at once may be told as one.
+	events := json.NewDecoder(resp.Body)
+	next := func(kind, name, data string) {
+		t.Helper()
+		var e event
+		require.NoError(t, events.Decode(&e))
+		metadata, _ := e.Object["metadata"].(document)
+		require.Equal(t, []any{kind, name}, []any{e.Type, metadata["name"]})
+		annotations, _ := metadata["annotations"].(document)
+		require.Equal(t, "cluster-1", annotations[clusterAnnotation])
+		if data != "" {
+			require.Equal(t, document{"a": data}, e.Object["data"])
+		}
+	}
+	member := d.members[0]
+	for n := range 5 {
+		name := fmt.Sprint("live-", n)
+		for _, data := range []string{"one", "two"} {
+			o := configMap(name, "live")
+			o["data"] = document{"a": data}
+			member.put(configMaps, o)
+			next(map[string]string{"one": "ADDED", "two": "MODIFIED"}[data], name, data)
+		}
+		member.remove(configMaps, "default", name)
+		next("DELETED", name, "")
+	}
+}
