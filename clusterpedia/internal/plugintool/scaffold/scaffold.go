@@ -15,6 +15,8 @@ import (
 	"strings"
 	"text/template"
 
+	gomodule "golang.org/x/mod/module"
+
 	"clusterpedia.io/clusterpedia/internal/plugintool/outoftree"
 )
 
@@ -30,25 +32,36 @@ const language = "1.26.0"
 // contractDir is where Workspace writes the storage API.
 const contractDir = ".clusterpedia/storage-api"
 
-var (
-	modulePattern = regexp.MustCompile(`^[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*$`)
-	namePattern   = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`)
-)
+var namePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`)
 
 // Name returns the name of the storage layer of a module: redis for
 // example.com/you/redis-storage.
 func Name(module string) (string, error) {
-	base := path.Base(module)
-	name, ok := strings.CutSuffix(base, Suffix)
+	if err := checkPath(module); err != nil {
+		return "", fmt.Errorf("%q is no path of a module, such as example.com/you/redis%s: %w", module, Suffix, err)
+	}
+	name, ok := strings.CutSuffix(path.Base(module), Suffix)
 	switch {
-	case !modulePattern.MatchString(module):
-		return "", fmt.Errorf("%q is no path of a module, such as example.com/you/redis%s", module, Suffix)
 	case !ok || !namePattern.MatchString(name):
 		return "", fmt.Errorf("the last element of %s must be NAME%s, with a name of lower case letters, digits, hyphens and dots", module, Suffix)
 	case name == "internal" || name == "memory":
 		return "", fmt.Errorf("the name %s is taken by a storage layer of Clusterpedia's own", name)
 	}
 	return name, nil
+}
+
+// checkPath checks the path of a module as the go command does: less strictly if it does
+// not begin with a domain, for such a module cannot be fetched anyway.
+func checkPath(module string) error {
+	check := gomodule.CheckImportPath
+	if domain, _, _ := strings.Cut(module, "/"); strings.Contains(domain, ".") {
+		check = gomodule.CheckPath
+	}
+	err := check(module)
+	if invalid, ok := errors.AsType[*gomodule.InvalidPathError](err); ok {
+		return invalid.Err // without the path, and what it is called
+	}
+	return err
 }
 
 // New writes the repository of a storage layer into a directory, which must be

@@ -25,6 +25,12 @@ func TestName(t *testing.T) {
 		"example.com/you/internal-storage": "the name internal is taken",
 		"../redis-storage/":                "is no path of a module",
 		"example.com//redis-storage":       "is no path of a module",
+		"example.com/x/../y-storage":       `is no path of a module, such as example.com/you/redis-storage: invalid path element ".."`,
+		"example.com/./y-storage":          `invalid path element "."`,
+		"x/../y-storage":                   `invalid path element ".."`,
+		"example.com/.x/y-storage":         "leading dot in path element",
+		"example.com/x/y-storage.":         "trailing dot in path element",
+		"example.com/a b/y-storage":        "invalid char ' '",
 		"":                                 "is no path of a module",
 	} {
 		_, err := Name(module)
