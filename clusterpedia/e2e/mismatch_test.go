@@ -35,12 +35,16 @@ type mismatch struct {
 	why string
 	// late marks what only shows when it is opened.
 	late bool
+	// cure is what to do if no command builds a plugin that fits; late ones have
+	// lateCure.
+	cure string
 }
 
 const (
 	plainPlugin = "-buildmode=plugin"
 	// otherText is not the version of golang.org/x/text that servers are built with.
 	otherText = "v0.42.0"
+	lateCure  = "do what the host says"
 )
 
 // odd is an overlay with a plugin that does not do in init what it should.
@@ -85,16 +89,16 @@ func mismatches(t *testing.T) map[string]mismatch {
 		"all-gcflags.so":     {flags: []string{plainPlugin, "-gcflags=all=-N -l"}, why: "it was built with -gcflags=all=-N -l, the host without it"},
 		"cover.so":           {flags: []string{plainPlugin, "-cover", "-coverpkg=clusterpedia.io/storage-api/..."}, why: "it was built with -cover, the host without it"},
 		"experiment.so":      {flags: []string{plainPlugin}, env: []string{"GOEXPERIMENT=nogreenteagc"}, why: "it was built with " + goVersion + "-X:nogreenteagc, the host with " + goVersion},
-		"patched-go.so":      {flags: []string{plainPlugin}, overlay: map[string]string{"GOROOT/src/errors/patched.go": "package errors\n\nfunc Patched() {}\n"}, why: "its standard library was compiled from other sources, or with other flags, than the host's"},
+		"patched-go.so":      {flags: []string{plainPlugin}, overlay: map[string]string{"GOROOT/src/errors/patched.go": "package errors\n\nfunc Patched() {}\n"}, why: "its standard library was compiled from other sources, or with other flags, than the host's", cure: "with the same installation of Go"},
 		"other-body.so":      {flags: []string{plainPlugin}, overlay: otherBody, why: "it was built against another storage-api source"},
 		"apart.so":           {flags: []string{plainPlugin}, byHand: true, apart: true, pkg: "./text", why: "it was built against another storage-api source"},
 		"dependency.so":      {flags: []string{plainPlugin}, byHand: true, pkg: "./text", why: "it was built with golang.org/x/text " + otherText + ", the host with "},
 		"pluginpath.so":      {flags: []string{plainPlugin, "-ldflags=-pluginpath=renamed"}, why: "it was linked with another -pluginpath than the import path of its main package"},
-		"musl.so":            {flags: []string{plainPlugin}, env: []string{"CC=musl-gcc"}, why: "it was built for the C library musl, the host for glibc"},
+		"musl.so":            {flags: []string{plainPlugin}, env: []string{"CC=musl-gcc"}, why: "it was built for the C library musl, the host for glibc", cure: "build the plugin with a C compiler (CC) for glibc"},
 		"arm64.so":           {flags: []string{plainPlugin}, env: []string{"GOARCH=arm64", "CC=aarch64-linux-gnu-gcc"}, why: "it was built for AARCH64, the host for X86_64"},
 		"c-shared.so":        {flags: []string{"-buildmode=c-shared"}, why: "it is a Go library of build mode c-shared, no plugin"},
 		"executable.so":      {why: "it is an executable, no plugin"},
-		"same-package.so":    {flags: []string{plainPlugin, "-ldflags=-X main.version=v2"}, after: []string{"plain.so"}, why: "plugin clusterpedia.io/memorystorage/plugin is already loaded, from DIR/plain.so"},
+		"same-package.so":    {flags: []string{plainPlugin, "-ldflags=-X main.version=v2"}, after: []string{"plain.so"}, why: "plugin clusterpedia.io/memorystorage/plugin is already loaded, from DIR/plain.so", cure: "remove one of "},
 		"taken-name.so":      {flags: []string{plainPlugin}, pkg: "./memorystorage/taken", overlay: map[string]string{"memorystorage/taken/main.go": read("memorystorage/plugin/main.go")}, after: []string{"plain.so"}, late: true, why: `storage name "memory" of DIR/taken-name.so is already taken by DIR/plain.so; remove one of both`},
 		"no-register.so":     {flags: []string{plainPlugin}, pkg: oddPlugin, overlay: odd(""), late: true, why: "DIR/no-register.so registers nothing; call storage.Register in an init function of its main package"},
 		"no-name.so":         {flags: []string{plainPlugin}, pkg: oddPlugin, overlay: odd("storage.Register(storage.Driver{})"), late: true, why: `without a function to open it`},
@@ -145,7 +149,9 @@ func TestMismatches(t *testing.T) {
 				}
 				require.NotContains(t, text, "registered are")
 				require.Contains(t, text, tc.why)
-				row := report.decisive(t)
+				rows := report.refusing(t)
+				tc.requireMended(t, rows, program)
+				row := rows[0]
 				require.Contains(t, strings.ReplaceAll(row.Why, dir, "DIR"), tc.why, "%s", host)
 				require.NotContains(t, row.Why, "\n")
 				if tc.late {
@@ -166,14 +172,32 @@ type verifyReport struct {
 	Rows         []verifyRow
 }
 
-type verifyRow struct{ What, Verdict, Why, Cure string }
+type verifyRow struct{ What, Verdict, Why, Cure, Command string }
 
-// decisive returns the first row that refuses.
-func (r verifyReport) decisive(t *testing.T) verifyRow {
+// refusing returns the rows that refuse, the decisive one first.
+func (r verifyReport) refusing(t *testing.T) []verifyRow {
 	t.Helper()
-	i := slices.IndexFunc(r.Rows, func(row verifyRow) bool { return row.Verdict == "mismatch" || row.Verdict == "cause" })
-	require.GreaterOrEqual(t, i, 0)
-	return r.Rows[i]
+	rows := slices.DeleteFunc(slices.Clone(r.Rows), func(row verifyRow) bool { return row.Verdict != "mismatch" && row.Verdict != "cause" })
+	require.NotEmpty(t, rows)
+	return rows
+}
+
+// requireMended checks that each row that refuses says how to mend it: by a command, or by
+// what to do in place of one.
+func (m mismatch) requireMended(t *testing.T, rows []verifyRow, program string) {
+	t.Helper()
+	want := m.cure
+	if m.late {
+		want = lateCure
+	}
+	for _, row := range rows {
+		if want != "" {
+			require.Empty(t, row.Command, row)
+			require.Contains(t, row.Cure, want, row)
+			continue
+		}
+		require.Equal(t, "clusterpedia plugin build --host "+program+" .", row.Command, row)
+	}
 }
 
 // tell asks the tool, and returns what it says of the last file, by server.

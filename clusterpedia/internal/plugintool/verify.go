@@ -123,6 +123,7 @@ func probe(ctx context.Context, host string, reports []*preflight.Report) {
 		row := preflight.Row{Kind: preflight.KindProbe, What: "opened by the host", Host: "-", Plugin: "yes", Verdict: preflight.OK}
 		if err := openIn(ctx, host, append(opened, r.Plugin)); err != nil {
 			row.Plugin, row.Verdict, row.Why = "no", preflight.Mismatch, "the host does not open it: "+err.Error()
+			row.Cure = "do what the host says; to build the plugin again from the same sources does not help"
 			r.Loadable = false
 		} else {
 			opened = append(opened, r.Plugin)

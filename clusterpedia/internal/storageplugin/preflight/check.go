@@ -116,11 +116,32 @@ type check struct {
 	machine                    Machine
 	hostModules, pluginModules map[string]module
 	report                     *Report
+	// explained is true once a row explains why packages differ. Cure is what mends the
+	// first of these rows that no command mends.
+	explained bool
+	cure      string
 }
 
 func (c *check) add(r Row) {
 	r.Host, r.Plugin = orDash(r.Host), orDash(r.Plugin)
 	c.report.Rows = append(c.report.Rows, r)
+}
+
+// explain adds a row that explains differing packages.
+func (c *check) explain(r Row) {
+	c.explained = true
+	if r.Command == "" && c.cure == "" {
+		c.cure = r.Cure
+	}
+	c.add(r)
+}
+
+// follow adds a row that follows from those which explain it.
+func (c *check) follow(r Row) {
+	if r.Cure = c.cure; r.Cure == "" {
+		r.Command = c.rebuild()
+	}
+	c.add(r)
 }
 
 // file checks that the file is a plugin for the host's machine, and reports
@@ -134,7 +155,7 @@ func (c *check) file() bool {
 		c.add(Row{
 			Kind: KindFile, What: "machine", Host: h, Plugin: p, Verdict: Mismatch,
 			Why:  fmt.Sprintf("it was built for %s, the host for %s", p, h),
-			Cure: fmt.Sprintf("build the plugin with GOOS=%s GOARCH=%s", c.host.Setting("GOOS"), c.host.Setting("GOARCH")),
+			Cure: fmt.Sprintf("build the plugin with GOOS=%s GOARCH=%s", c.host.Setting("GOOS"), c.host.Setting("GOARCH")), Command: c.rebuild(),
 		})
 	}
 	const what = "-buildmode"
@@ -153,7 +174,7 @@ func (c *check) file() bool {
 	c.add(Row{
 		Kind: KindFile, What: what, Host: "-", Plugin: mode, Verdict: Mismatch,
 		Why:  "it is " + kind + ", no plugin",
-		Cure: "build it with go build -buildmode=plugin, or remove the file",
+		Cure: "build it with go build -buildmode=plugin, or remove the file", Command: c.rebuild(),
 	})
 	return false
 }
@@ -231,13 +252,13 @@ func (c *check) processor() {
 			Kind: KindMachine, What: what, Host: fmt.Sprintf("the processor has v%d", c.machine.AMD64), Plugin: fmt.Sprintf("v%d", p),
 			Verdict: Mismatch,
 			Why:     fmt.Sprintf("it was built with GOAMD64=v%d, this processor reaches v%d", p, c.machine.AMD64),
-			Cure:    fmt.Sprintf("build the plugin with GOAMD64=v%d", h),
+			Cure:    fmt.Sprintf("build the plugin with GOAMD64=v%d", h), Command: c.rebuild(),
 		})
 	case c.machine.AMD64 == 0 && p > h:
 		c.add(Row{
 			Kind: KindMachine, What: what, Host: fmt.Sprintf("v%d", h), Plugin: fmt.Sprintf("v%d", p), Verdict: Warning,
 			Why:  fmt.Sprintf("it was built with GOAMD64=v%d, the host with v%d", p, h),
-			Cure: fmt.Sprintf("build the plugin with GOAMD64=v%d, or run it only on processors that reach v%d", h, p),
+			Cure: fmt.Sprintf("build the plugin with GOAMD64=v%d, or run it only on processors that reach v%d", h, p), Command: c.rebuild(),
 		})
 	}
 }
@@ -256,16 +277,17 @@ func amd64Setting(im *Image) int {
 func (c *check) toolchain() {
 	h, p := c.host.Info.GoVersion, c.plugin.Info.GoVersion
 	row := Row{Kind: KindToolchain, What: "Go version", Host: h, Plugin: p, Verdict: OK}
-	if h != p {
-		row.Verdict = Mismatch
-		row.Why = fmt.Sprintf("it was built with %s, the host with %s", p, h)
-		// Experiments are part of the version; a row of their own tells of them.
-		if release(h) != release(p) {
-			row.Cure = "build the plugin with GOTOOLCHAIN=" + release(h)
-		}
-		c.rebuild()
+	if h == p {
+		c.add(row)
+		return
 	}
-	c.add(row)
+	row.Verdict, row.Command = Mismatch, c.rebuild()
+	row.Why = fmt.Sprintf("it was built with %s, the host with %s", p, h)
+	// Experiments are part of the version; a row of their own tells of them.
+	if release(h) != release(p) {
+		row.Cure = "build the plugin with GOTOOLCHAIN=" + release(h)
+	}
+	c.explain(row)
 }
 
 // release returns a Go version without the experiments that follow it.
@@ -275,9 +297,10 @@ func release(version string) string {
 	return version
 }
 
-// rebuild says how to build the plugin anew.
-func (c *check) rebuild() {
+// rebuild returns the command that builds the plugin anew.
+func (c *check) rebuild() string {
 	c.report.Rebuild = fmt.Sprintf("clusterpedia plugin build --host %s .", c.host.Path)
+	return c.report.Rebuild
 }
 
 // conflicts compares the plugin with those that are opened before it: packages
@@ -288,7 +311,7 @@ func (c *check) conflicts() {
 		c.add(Row{
 			Kind: KindPlugin, What: "-pluginpath", Plugin: "set", Verdict: Mismatch,
 			Why:  "it was linked with another -pluginpath than the import path of its main package",
-			Cure: "build the plugin without -pluginpath in -ldflags",
+			Cure: "build the plugin without -pluginpath in -ldflags", Command: c.rebuild(),
 		})
 	}
 	compared := maps.Clone(c.host.Packages)
@@ -361,7 +384,7 @@ func (c *check) skew() {
 		c.add(Row{
 			Kind: KindPackage, What: mod, Host: h.version + " " + h.sum, Plugin: p.version + " " + p.sum, Verdict: Warning,
 			Why:  "it was built with other sources of " + mod + " than the host, though with the same declarations",
-			Cure: fmt.Sprintf("build the plugin with %s %s", mod, h.version),
+			Cure: fmt.Sprintf("build the plugin with %s %s", mod, h.version), Command: c.rebuild(),
 		})
 	}
 }

@@ -95,14 +95,17 @@ func TestCheck(t *testing.T) {
 		why      string // of the first row that is not OK; empty if there is none
 		cure     string
 		rows     int // that are not OK
+		// byHand marks what no command mends.
+		byHand bool
 	}{
 		"fits":         {loadable: true},
-		"musl":         {change: func(_, p *Image) { p.Needed = []string{"libc.so"}; p.GLIBC = "" }, why: "it was built for the C library musl, the host for glibc", cure: "build the plugin with a C compiler (CC) for glibc", rows: 1},
-		"musl host":    {change: func(h, _ *Image) { h.Interpreter = "/lib/ld-musl-x86_64.so.1" }, why: "it was built for the C library glibc, the host for musl", cure: "build the plugin with a C compiler (CC) for musl", rows: 1},
-		"other libs":   {change: func(_, p *Image) { p.Needed = append(p.Needed, "libm.so.6", "ld-linux-x86-64.so.2", "libpq.so.5") }, loadable: true, why: "it needs the shared library libpq.so.5", cure: "make sure that the machine has libpq.so.5", rows: 1},
-		"glibc":        {change: func(_, p *Image) { p.GLIBC = "2.38" }, why: "it needs glibc 2.38, this machine has 2.36", cure: "build the plugin on a system with glibc 2.36 or older, or run the host on one with 2.38 or newer", rows: 1},
+		"musl":         {byHand: true, change: func(_, p *Image) { p.Needed = []string{"libc.so"}; p.GLIBC = "" }, why: "it was built for the C library musl, the host for glibc", cure: "build the plugin with a C compiler (CC) for glibc", rows: 1},
+		"musl host":    {byHand: true, change: func(h, _ *Image) { h.Interpreter = "/lib/ld-musl-x86_64.so.1" }, why: "it was built for the C library glibc, the host for musl", cure: "build the plugin with a C compiler (CC) for musl", rows: 1},
+		"other libs":   {byHand: true, change: func(_, p *Image) { p.Needed = append(p.Needed, "libm.so.6", "ld-linux-x86-64.so.2", "libpq.so.5") }, loadable: true, why: "it needs the shared library libpq.so.5", cure: "make sure that the machine has libpq.so.5", rows: 1},
+		"glibc":        {byHand: true, change: func(_, p *Image) { p.GLIBC = "2.38" }, why: "it needs glibc 2.38, this machine has 2.36", cure: "build the plugin on a system with glibc 2.36 or older, or run the host on one with 2.38 or newer", rows: 1},
 		"glibc enough": {change: func(_, p *Image) { p.GLIBC = "2.36" }, loadable: true},
 		"glibc elsewhere": {
+			byHand: true,
 			change: func(_, p *Image) { p.GLIBC = "2.36" }, machine: &Machine{}, loadable: true,
 			why: "it needs glibc 2.36, the host only 2.34", cure: "run the host on a system with glibc 2.36 or newer, or build the plugin on an older one", rows: 1,
 		},
@@ -127,6 +130,7 @@ func TestCheck(t *testing.T) {
 			why:    "it was built with -race, the host without it", cure: "build the plugin without -race", rows: 3,
 		},
 		"profile": {
+			byHand: true,
 			change: func(h, p *Image) { set(h, "-pgo", "host.pgo"); change(std)(nil, p) },
 			why:    "it was built without -pgo=host.pgo, the host with it", cure: "build the plugin with -pgo=host.pgo", rows: 2,
 		},
@@ -136,10 +140,12 @@ func TestCheck(t *testing.T) {
 		},
 		"flags without a consequence": {change: func(_, p *Image) { set(p, "-tags", "x"); set(p, "-ldflags", "-s") }, loadable: true},
 		"standard library": {
+			byHand: true,
 			change: change(std), why: "its standard library was compiled from other sources, or with other flags, than the host's",
 			cure: "build host and plugin with the same installation of Go and the same flags", rows: 1,
 		},
 		"standard library in others": {
+			byHand: true,
 			change: change(std, contract, text), why: "its standard library was compiled from other sources, or with other flags, than the host's",
 			cure: "build host and plugin with the same installation of Go and the same flags", rows: 3,
 		},
@@ -166,6 +172,7 @@ func TestCheck(t *testing.T) {
 			why:    "it was built with golang.org/x/text v0.43.0, the host with v0.40.0", cure: "build the plugin with golang.org/x/text v0.40.0", rows: 1,
 		},
 		"dependency from a directory": {
+			byHand: true,
 			change: func(h, p *Image) {
 				dep(h, "golang.org/x/text").Replace = &debug.Module{Path: "../text", Version: ""}
 				change(text)(nil, p)
@@ -193,11 +200,13 @@ func TestCheck(t *testing.T) {
 
 		"second plugin": {earlier: image("example.com/first"), loadable: true},
 		"second plugin, other dependency": {
+			byHand: true,
 			change: change(private), earlier: image("example.com/first"),
 			why:  "it and /plugins/first.so, which is opened before it, were built with different sources of golang.org/x/text/private",
 			cure: "build /plugins/first.so and /plugins/plugin.so with the same version of golang.org/x/text/private", rows: 1,
 		},
 		"second of one name": {
+			byHand:  true,
 			earlier: image("example.com/plugin"), why: "plugin example.com/plugin is already loaded, from /plugins/plugin.so", rows: 1,
 			cure: "remove one of /plugins/plugin.so and /plugins/plugin.so, or, if they are different plugins, give one another module path in its go.mod",
 		},
@@ -229,6 +238,15 @@ func TestCheck(t *testing.T) {
 				require.Equal(t, tc.why, rows[0].Why)
 				require.Equal(t, tc.cure, rows[0].Cure)
 			}
+			for _, row := range rows {
+				require.Equal(t, tc.byHand, row.Command == "", row)
+				require.True(t, row.Command != "" || row.Cure != "", row)
+			}
+			rebuild := "clusterpedia plugin build --host /bin/host ."
+			if tc.byHand || tc.rows == 0 {
+				rebuild = ""
+			}
+			require.Equal(t, rebuild, report.Rebuild)
 			require.Equal(t, report.Loadable, report.Reason() == "")
 		})
 	}
@@ -332,5 +350,6 @@ func TestReportJSON(t *testing.T) {
 		"packages": []any{"clusterpedia.io/storage-api/digest"},
 		"why":      "it was built against another storage-api source (host's bb (devel), plugin's b1 (devel))",
 		"cure":     "build the plugin with the storage-api that the host was built with",
+		"command":  "clusterpedia plugin build --host /bin/host .",
 	}, report.Rows[0])
 }

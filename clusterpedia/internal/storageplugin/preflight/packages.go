@@ -22,6 +22,8 @@ var (
 	// Tags choose files. They often differ without a consequence, and the storage
 	// API has no file that depends on any.
 	sourceSettings = []string{"-tags"}
+	// The tool builds plugins without these, also for a host that has them.
+	uncarriedSettings = []string{"-compiler", "-cover", "-pgo"}
 )
 
 // packages compares the fingerprints of what the plugin shares with the host,
@@ -36,9 +38,8 @@ func (c *check) packages() {
 		})
 		return
 	}
-	c.rebuild()
-	explained := c.settings(compilerSettings) || c.host.Info.GoVersion != c.plugin.Info.GoVersion
-	if _, std := differing[stdModule]; !std && !explained {
+	c.settings(compilerSettings)
+	if _, std := differing[stdModule]; !std && !c.explained {
 		// The same compiler with the same flags: it is the sources that differ.
 		if packages, ok := differing[contractModule]; ok {
 			c.contract(packages)
@@ -47,14 +48,14 @@ func (c *check) packages() {
 	}
 
 	if len(differing) > 0 {
-		explained = c.settings(sourceSettings) || explained
+		c.settings(sourceSettings)
 	}
 
 	// Modules of different versions explain the others, which may import them; so does a
 	// standard library that nothing explains.
 	order := func(mod string) int {
 		switch {
-		case mod == stdModule && !explained:
+		case mod == stdModule && !c.explained:
 			return 0
 		case c.hostModules[mod].version != c.pluginModules[mod].version:
 			return 1
@@ -65,20 +66,17 @@ func (c *check) packages() {
 	mods := slices.Sorted(maps.Keys(differing))
 	slices.SortStableFunc(mods, func(a, b string) int { return order(a) - order(b) })
 	for _, mod := range mods {
-		explained = c.module(mod, differing[mod], explained)
+		c.module(mod, differing[mod])
 	}
 }
 
-// settings adds those of the build settings that differ, and reports whether any
-// does.
-func (c *check) settings(keys []string) bool {
-	found := false
+// settings adds those of the build settings that differ.
+func (c *check) settings(keys []string) {
 	for _, key := range keys {
 		h, p := c.host.Setting(key), c.plugin.Setting(key)
 		if h == p {
 			continue
 		}
-		found = true
 		row := Row{Kind: KindSetting, What: key, Host: h, Plugin: p, Verdict: Cause}
 		switch {
 		case p == "":
@@ -92,9 +90,11 @@ func (c *check) settings(keys []string) bool {
 		if h == "" {
 			row.Cure = "build the plugin without " + flag(key, p)
 		}
-		c.add(row)
+		if h == "" || !slices.Contains(uncarriedSettings, key) {
+			row.Command = c.rebuild()
+		}
+		c.explain(row)
 	}
-	return found
 }
 
 // flag returns a build setting as it is written for go build.
@@ -117,13 +117,12 @@ func (c *check) contract(packages []string) {
 	c.add(Row{
 		Kind: KindContract, What: contractModule, Host: h + " " + hv, Plugin: p + " " + pv, Verdict: Mismatch, Packages: packages,
 		Why:  fmt.Sprintf("it was built against another storage-api source (host's %s %s, plugin's %s %s)", h, hv, p, pv),
-		Cure: "build the plugin with the storage-api that the host was built with",
+		Cure: "build the plugin with the storage-api that the host was built with", Command: c.rebuild(),
 	})
 }
 
-// module adds the row for the packages of one module that differ, and reports
-// whether the rows of other modules are explained now.
-func (c *check) module(mod string, packages []string, explained bool) bool {
+// module adds the row for the packages of one module that differ.
+func (c *check) module(mod string, packages []string) {
 	h, p := c.hostModules[mod], c.pluginModules[mod]
 	row := Row{Kind: KindPackage, What: mod, Packages: packages, Host: h.version, Plugin: p.version, Verdict: Mismatch}
 	switch {
@@ -133,17 +132,28 @@ func (c *check) module(mod string, packages []string, explained bool) bool {
 		if h.local() {
 			row.Cure = fmt.Sprintf("build the plugin from the host's sources of %s", mod)
 		}
-		explained = true
-	case explained:
+		row.Command = c.rebuildWith(mod)
+		c.explain(row)
+	case c.explained:
 		row.Why = fmt.Sprintf("its packages of %s were compiled otherwise than the host's", mod)
+		c.follow(row)
 	case mod == stdModule:
 		row.Why = "its standard library was compiled from other sources, or with other flags, than the host's"
 		row.Cure = "build host and plugin with the same installation of Go and the same flags"
-		explained = true
+		c.explain(row)
 	default:
 		row.Why = fmt.Sprintf("it was built with other sources of %s than the host", mod)
 		row.Cure = fmt.Sprintf("build the plugin from the host's sources of %s", mod)
+		row.Command = c.rebuildWith(mod)
+		c.add(row)
 	}
-	c.add(row)
-	return explained
+}
+
+// rebuildWith returns the command that builds the plugin with what the host has of a
+// module; empty if only the host's builder has that.
+func (c *check) rebuildWith(mod string) string {
+	if h := c.hostModules[mod]; mod != contractModule && h.sum == "" && h.local() {
+		return ""
+	}
+	return c.rebuild()
 }

@@ -23,9 +23,8 @@ type Report struct {
 	Differing int `json:"differing"`
 	// Rows are what was compared, the most telling difference first.
 	Rows []Row `json:"rows"`
-	// Rebuild is the command that builds the plugin with the host's versions and
-	// flags, to be run in the directory of its main package; empty if building it
-	// again would not help.
+	// Rebuild is the command of the rows that have one; empty if building the plugin
+	// again would mend none of them.
 	Rebuild string `json:"rebuild,omitempty"`
 }
 
@@ -43,8 +42,12 @@ type Row struct {
 	// Why is the row as half a sentence, whose "it" is the plugin. Empty for what
 	// agrees.
 	Why string `json:"why,omitempty"`
-	// Cure is what mends it. Empty for what agrees or follows from another row.
+	// Cure is what mends it, in words. Empty for what agrees, and where Command says all.
 	Cure string `json:"cure,omitempty"`
+	// Command mends it: it builds the plugin with the host's versions and flags, and is to
+	// be run in the directory of the plugin's main package. Empty for what agrees, and for
+	// what building it again does not mend.
+	Command string `json:"command,omitempty"`
 }
 
 // Kind says what sort of thing a row compares.
