@@ -297,10 +297,23 @@ func release(version string) string {
 	return version
 }
 
-// rebuild returns the command that builds the plugin anew.
+// rebuild returns the command that builds the plugin anew, for a shell in another
+// directory than this.
 func (c *check) rebuild() string {
-	c.report.Rebuild = fmt.Sprintf("clusterpedia plugin build --host %s .", c.host.Path)
+	host := c.host.Path
+	if absolute, err := filepath.Abs(host); err == nil {
+		host = absolute
+	}
+	c.report.Rebuild = fmt.Sprintf("clusterpedia plugin build --host %s .", quote(host))
 	return c.report.Rebuild
+}
+
+// quote returns a path as a shell reads it.
+func quote(path string) string {
+	if !strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || strings.ContainsRune("\"'`$\\&|;<>()*?[]{}~#!", r) }) {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }
 
 // conflicts compares the plugin with those that are opened before it: packages

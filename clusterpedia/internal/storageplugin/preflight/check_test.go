@@ -4,6 +4,8 @@ import (
 	"debug/elf"
 	"encoding/json"
 	"maps"
+	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"testing"
@@ -282,6 +284,26 @@ func TestModuleOf(t *testing.T) {
 		"example.com/plugin":                  "example.com/plugin",
 	} {
 		require.Equal(t, want, moduleOf(pkg, known), pkg)
+	}
+}
+
+// TestRebuildElsewhere checks that the command can be run in another directory.
+func TestRebuildElsewhere(t *testing.T) {
+	t.Parallel()
+	here, err := os.Getwd()
+	require.NoError(t, err)
+	for given, want := range map[string]string{
+		"/bin/host":        "/bin/host",
+		"host":             here + "/host",
+		"../a/host":        filepath.Dir(here) + "/a/host",
+		"/opt/a b/host":    "'/opt/a b/host'",
+		"/opt/you're/$a/h": `'/opt/you'\''re/$a/h'`,
+	} {
+		host, plugin := hostImage(), image("example.com/plugin")
+		host.Path = given
+		set(plugin, "-pgo", "a")
+		plugin.Packages["fmt"] += "!"
+		require.Equal(t, "clusterpedia plugin build --host "+want+" .", Check(host, Machine{}, plugin).Rebuild)
 	}
 }
 
