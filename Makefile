@@ -97,6 +97,7 @@ packages:
 test-testbed: packages ## Run the tests of the test bed itself.
 	cd hack/testbed && GOWORK=off go test ./...
 
+# One package at a time: both keep all processors busy.
 .PHONY: test-e2e
 test-e2e: all packages ## Run the end-to-end tests on the built binaries.
 	$(TESTBED) databases --workdir clusterpedia/e2e -- env GOWORK=off go test -count=1 -timeout 30m -p 1 -v ./...

@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -67,7 +68,9 @@ type event struct {
 // newStub starts a stub whose last resource version is version.
 func newStub(name string, version int, resources ...resource) *stub {
 	s := &stub{name: name, version: version, resources: resources, objects: map[string]map[string]document{}, changed: make(chan struct{})}
-	s.server = httptest.NewTLSServer(s)
+	s.server = httptest.NewUnstartedServer(s)
+	s.server.Config.ErrorLog = log.New(io.Discard, "", 0) // of clients that are stopped later
+	s.server.StartTLS()
 	return s
 }
 
