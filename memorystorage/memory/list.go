@@ -21,13 +21,13 @@ func (s *Store) List(ctx context.Context, q *query.Query, yield func(*storage.Ob
 	if err := q.Validate(); err != nil {
 		return storage.Page{}, err
 	}
-	shown, err := s.view(ctx, func(k bucketKey) bool { return q.Owner != nil || mayHold(q, k) })
+	shown, err := s.view(ctx, q, func(k bucketKey) bool { return q.Owner != nil || mayHold(q, k) })
 	if err != nil {
 		return storage.Page{}, fmt.Errorf("list: %w", err)
 	}
 	found, count := s.search(ctx, q, shown.buckets)
 	var (
-		page   = storage.Page{Version: s.history.version(shown.position)}
+		page   = storage.Page{Version: encode(s.history.version(shown.position), shown.seen)}
 		last   *entry
 		skip   = q.Offset
 		given  int64

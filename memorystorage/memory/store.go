@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"clusterpedia.io/storage-api/object"
+	"clusterpedia.io/storage-api/query"
 	"clusterpedia.io/storage-api/storage"
 )
 
@@ -46,6 +47,9 @@ var (
 // the sake of its epoch.
 type cluster struct {
 	epoch int64
+	// latest is the resource version of the object that was written last; empty if there
+	// is none.
+	latest string
 	// resources holds the objects in the order of namespace and name. The slices
 	// and what they point to never change; a write puts another slice in place.
 	resources map[object.Resource][]*entry
@@ -107,7 +111,7 @@ func (s *Store) get(ctx context.Context, key storage.Key) (*entry, error) {
 
 // Versions implements storage.Storage.
 func (s *Store) Versions(ctx context.Context, clusterName string, yield func(storage.Version) error) error {
-	shown, err := s.view(ctx, func(k bucketKey) bool { return k.cluster == clusterName })
+	shown, err := s.view(ctx, &query.Query{Clusters: []string{clusterName}}, func(k bucketKey) bool { return k.cluster == clusterName })
 	if err != nil {
 		return fmt.Errorf("versions of cluster %s: %w", clusterName, err)
 	}
@@ -165,16 +169,18 @@ type view struct {
 	buckets []bucket
 	// position is that of the history at the time.
 	position int64
+	// seen are the latest resource versions of clusters at the time.
+	seen map[string]string
 }
 
 // view returns the wanted buckets as they are now.
-func (s *Store) view(ctx context.Context, wanted func(bucketKey) bool) (view, error) {
+func (s *Store) view(ctx context.Context, q *query.Query, wanted func(bucketKey) bool) (view, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if err := s.ready(ctx); err != nil {
 		return view{}, err
 	}
-	v := view{position: s.history.last()}
+	v := view{position: s.history.last(), seen: s.seen(q)}
 	for name, c := range s.clusters {
 		for resource, entries := range c.resources {
 			if k := (bucketKey{resource, name}); wanted(k) {

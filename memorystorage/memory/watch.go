@@ -59,6 +59,8 @@ type watch struct {
 	// position is that behind the last change that was followed, given the last
 	// one that the caller knows of.
 	position, given int64
+	// seen are the latest resource versions of clusters behind the last change.
+	seen map[string]string
 	// owned is nil for a query without an owner.
 	owned *owned
 
@@ -82,15 +84,20 @@ func (w *watch) start(ctx context.Context, since string) error {
 		w.owned = newOwned(w.query)
 		wanted = w.owned.wants
 	}
-	shown, err := w.store.view(ctx, wanted)
+	shown, err := w.store.view(ctx, w.query, wanted)
 	if err != nil {
 		return err
 	}
-	w.position = shown.position
+	w.position, w.seen = shown.position, shown.seen
 	if since != "" {
-		if w.position, err = w.store.history.position(since); err != nil {
+		point, seen, err := decode(since)
+		if err != nil {
 			return err
 		}
+		if w.position, err = w.store.history.position(point); err != nil {
+			return err
+		}
+		w.seen = seen
 	}
 	w.given = w.position
 	if w.owned == nil {
@@ -152,6 +159,9 @@ func (w *watch) follow(ctx context.Context, r reading) error {
 	for i := range r.n {
 		c := w.ahead[i]
 		w.ahead[i] = change{}
+		if c.after != nil && about(w.query, c.after.object.Cluster) {
+			w.seen[c.after.object.Cluster] = c.after.object.ResourceVersion
+		}
 		w.judge(c)
 		for j, o := range w.outcomes {
 			if err := w.store.ready(ctx); err != nil {
@@ -212,13 +222,13 @@ func (w *watch) give(o outcome) error {
 		return fmt.Errorf("watch: %w", err)
 	}
 	answer.ResourceVersion = o.resourceVersion
-	return w.yield(storage.WatchEvent{Type: o.kind, Object: answer, Version: w.store.history.version(w.given)})
+	return w.yield(storage.WatchEvent{Type: o.kind, Object: answer, Version: encode(w.store.history.version(w.given), w.seen)})
 }
 
 // bookmark tells the caller how far the watch is.
 func (w *watch) bookmark() error {
 	w.given = w.position
-	return w.yield(storage.WatchEvent{Type: storage.Bookmark, Version: w.store.history.version(w.given)})
+	return w.yield(storage.WatchEvent{Type: storage.Bookmark, Version: encode(w.store.history.version(w.given), w.seen)})
 }
 
 func (c change) key() object.Key {

@@ -1,9 +1,11 @@
 package memory
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -81,7 +83,7 @@ func TestWatchSinceExpires(t *testing.T) {
 	future := newStore(few)
 	for name, v := range map[string]string{
 		"one change too many": since, "of another process": version(t, other), "of a process to come": version(t, future),
-		"no number": "eyJtZW0tMSI6IjEwMDMifQ", "zero": "0", "the future": s.history.version(18),
+		"no number": "eyJtZW0tMSI6IjEwMDMifQ", "zero": "0", "the future": encode(s.history.version(18), nil), "of an earlier release": "eyJtZW0tMSI6IjEwMDEiLCJtZW0tMiI6IjAifQ",
 	} {
 		for _, q := range []query.Query{{}, {Owner: &query.Owner{Name: "web"}}} {
 			if got, err := collect(t, s, q, v, 1); !errors.Is(err, storage.ErrExpired) || len(got) > 0 {
@@ -147,20 +149,25 @@ func TestWatchBookmarks(t *testing.T) {
 			})
 		}()
 		synctest.Wait()
-		if want := s.history.version(0); len(bookmarks) != 1 || bookmarks[0] != want {
+		if want := encode(s.history.version(0), nil); len(bookmarks) != 1 || bookmarks[0] != want {
 			t.Errorf("the watch begins with %q, want %s", bookmarks, want)
 		}
 		for i := range 20 << 8 {
 			apply(t, s, "c", puts(i, i+1)...)
 			synctest.Wait()
-			if position, err := s.history.position(bookmarks[len(bookmarks)-1]); err != nil || position < s.history.first-1 {
+			if position, err := positionOf(s, bookmarks[len(bookmarks)-1]); err != nil || position < s.history.first-1 {
 				t.Fatalf("behind change %d the last version is the position %d, %v; the history begins at %d", i+1, position, err, s.history.first)
 			}
 		}
 		if n := len(bookmarks); n < 20 || n > 60 {
 			t.Errorf("%d bookmarks", n)
 		}
-		if !slices.IsSorted(bookmarks) {
+		back := func(a, b string) int {
+			before, _ := positionOf(s, a)
+			after, _ := positionOf(s, b)
+			return cmp.Compare(before, after)
+		}
+		if !slices.IsSortedFunc(bookmarks, back) {
 			t.Errorf("the bookmarks go back: %q", bookmarks)
 		}
 		cancel()
@@ -194,7 +201,7 @@ func TestWatchOwnerVersions(t *testing.T) {
 		t.Fatalf("got %s, %v", describe(got), err)
 	}
 	for i, e := range got {
-		position, err := s.history.position(e.Version)
+		position, err := positionOf(s, e.Version)
 		if want := int64(4 + (i+1)/4); err != nil || position != want {
 			t.Errorf("event %d has the position %d, %v, want %d", i, position, err, want)
 		}
@@ -229,4 +236,54 @@ func TestWatchLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkHistory(t, s.history, 0)
+}
+
+// positionOf returns the position that a version stands for.
+func positionOf(s *Store, version string) (int64, error) {
+	point, _, err := decode(version)
+	if err != nil {
+		return 0, err
+	}
+	return s.history.position(point)
+}
+
+// Versions tell the latest resource version of each cluster that is asked for.
+func TestVersions(t *testing.T) {
+	t.Parallel()
+	s := newStore(few)
+	put := func(cluster, name, version string) storage.Change {
+		o := pod(cluster, name, name)
+		o.ResourceVersion = version
+		return storage.Change{Put: o}
+	}
+	apply(t, s, "mem-1", put("mem-1", "a", "1001"))
+	apply(t, s, "mem-2", put("mem-2", "a", "2001"))
+	tells := func(version string, want map[string]string) {
+		t.Helper()
+		_, seen, err := decode(version)
+		if err != nil || !maps.Equal(seen, want) {
+			t.Errorf("the version tells %v, %v, want %v", seen, err, want)
+		}
+	}
+	list := func(q query.Query) string {
+		page, err := s.List(t.Context(), &q, func(*storage.Object) error { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return page.Version
+	}
+	since := list(query.Query{})
+	tells(since, map[string]string{"mem-1": "1001", "mem-2": "2001"})
+	tells(list(query.Query{Clusters: []string{"mem-2"}}), map[string]string{"mem-2": "2001"})
+	apply(t, s, "mem-1", put("mem-1", "b", "1002"), put("mem-1", "c", "1003"))
+	got, err := collect(t, s, query.Query{}, since, 2)
+	if err != nil || len(got) != 2 {
+		t.Fatal(describe(got), err)
+	}
+	tells(got[0].Version, map[string]string{"mem-1": "1002", "mem-2": "2001"})
+	tells(got[1].Version, map[string]string{"mem-1": "1003", "mem-2": "2001"})
+	if err := s.Purge(t.Context(), storage.Writer{Cluster: "mem-1"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	tells(list(query.Query{}), map[string]string{"mem-2": "2001"})
 }

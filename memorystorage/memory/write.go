@@ -64,6 +64,11 @@ func (s *Store) apply(ctx context.Context, w storage.Writer, changes []storage.C
 		}
 	}
 	s.history.add(c.commit(b.staged))
+	for _, change := range changes {
+		if change.Put != nil {
+			c.latest = change.Put.ResourceVersion
+		}
+	}
 	return nil
 }
 
@@ -282,6 +287,9 @@ func (s *Store) purgeSome(ctx context.Context, w storage.Writer, resource *stora
 		if left == 0 {
 			return true, nil
 		}
+	}
+	if resource == nil {
+		c.latest = ""
 	}
 	return false, nil
 }
