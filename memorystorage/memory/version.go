@@ -47,9 +47,14 @@ func decode(version string) (point string, seen map[string]string, err error) {
 	return point, seen, nil
 }
 
-// about reports whether a query is about a cluster.
+// about reports whether a query is about a cluster, of which its caller may see something.
 func about(q *query.Query, cluster string) bool {
-	return len(q.Clusters) == 0 || slices.Contains(q.Clusters, cluster)
+	if len(q.Clusters) > 0 && !slices.Contains(q.Clusters, cluster) {
+		return false
+	}
+	return q.Visible == nil || slices.ContainsFunc(q.Visible.Scopes, func(s query.Scope) bool {
+		return len(s.Clusters) == 0 || slices.Contains(s.Clusters, cluster)
+	})
 }
 
 // seen returns the latest resource version of each cluster that q is about. The caller

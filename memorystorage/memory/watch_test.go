@@ -275,6 +275,8 @@ func TestVersions(t *testing.T) {
 	since := list(query.Query{})
 	tells(since, map[string]string{"mem-1": "1001", "mem-2": "2001"})
 	tells(list(query.Query{Clusters: []string{"mem-2"}}), map[string]string{"mem-2": "2001"})
+	tells(list(query.Query{Visible: &query.Visibility{Scopes: []query.Scope{{Clusters: []string{"mem-1"}}}}}), map[string]string{"mem-1": "1001"})
+	tells(list(query.Query{Visible: &query.Visibility{}}), nil)
 	apply(t, s, "mem-1", put("mem-1", "b", "1002"), put("mem-1", "c", "1003"))
 	got, err := collect(t, s, query.Query{}, since, 2)
 	if err != nil || len(got) != 2 {

@@ -120,7 +120,7 @@ func (s *Storage) Get(ctx context.Context, name string, _ *metav1.GetOptions) (r
 			return nil, resources.APIError(err, groupResource(), name)
 		}
 	}
-	s.warner.Warn(ctx, types, options.Query.Clusters)
+	s.warner.Warn(ctx, types, options.Query)
 	if request.table {
 		options.Query.Projection = query.Metadata
 	}

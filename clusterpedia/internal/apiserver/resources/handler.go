@@ -202,7 +202,7 @@ func (h *Handler) serveResource(w http.ResponseWriter, req *http.Request, s *sco
 				return
 			}
 		}
-		h.warn(req.Context(), s, []string{cluster})
+		h.warn(req.Context(), s, &query.Query{Clusters: []string{cluster}})
 		handlers.GetResource(r, &s.RequestScope)(w, req)
 	case "list", "watch":
 		source, ok := h.Storage.(storage.Watcher)
@@ -234,7 +234,7 @@ func (h *Handler) serveResource(w http.ResponseWriter, req *http.Request, s *sco
 				return
 			}
 		}
-		h.warn(req.Context(), s, options.Query.Clusters)
+		h.warn(req.Context(), s, options.Query)
 		r.options = options
 		handlers.ListResource(r, watcher{r, source}, &s.RequestScope, info.Verb == "watch", minWatch)(w, forStockHandler(req, info.Verb))
 	default:

@@ -23,12 +23,15 @@ const maxWarnings = 10
 // Warner tells clients which clusters an answer may be out of date for.
 type Warner struct{ Clusters v1alpha2.PediaClusterLister }
 
-// Warn warns of those clusters that an answer of objects of the types is made of, and
-// says since when. Named are those that the client asks for; none: all.
-func (w Warner) Warn(ctx context.Context, types []query.Type, named []string) {
+// Warn warns of those clusters that the answer to a query for objects of the types is made
+// of, and says since when. Of what the caller may not see nothing is said.
+func (w Warner) Warn(ctx context.Context, types []query.Type, q *query.Query) {
 	given, more := 0, 0
-	for _, cluster := range w.clusters(named) {
-		switch text := doubt(cluster, types, len(named) > 0); {
+	for _, cluster := range w.clusters(q.Clusters) {
+		if !mayConcern(q, cluster.Name) {
+			continue
+		}
+		switch text := doubt(cluster, types, len(q.Clusters) > 0); {
 		case text == "":
 		case given == maxWarnings:
 			more++
@@ -42,9 +45,16 @@ func (w Warner) Warn(ctx context.Context, types []query.Type, named []string) {
 	}
 }
 
+// mayConcern reports whether the caller may see anything of a cluster.
+func mayConcern(q *query.Query, cluster string) bool {
+	return q.Visible == nil || slices.ContainsFunc(q.Visible.Scopes, func(s query.Scope) bool {
+		return len(s.Clusters) == 0 || slices.Contains(s.Clusters, cluster)
+	})
+}
+
 // warn is Warn for a scope's resource, whatever version of it is synced.
-func (h *Handler) warn(ctx context.Context, s *scope, named []string) {
-	Warner{h.Clusters}.Warn(ctx, []query.Type{{Group: s.Resource.Group, Resource: s.Resource.Resource}}, named)
+func (h *Handler) warn(ctx context.Context, s *scope, q *query.Query) {
+	Warner{h.Clusters}.Warn(ctx, []query.Type{{Group: s.Resource.Group, Resource: s.Resource.Resource}}, q)
 }
 
 // clusters returns the clusters of these names that there are, or all, by name.
