@@ -7,12 +7,17 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"time"
 
 	"clusterpedia.io/testbed/process"
 )
 
 // superuser is PostgreSQL's first role; its password is that of the tests' role.
 const superuser = "postgres"
+
+// remainsLimit bounds the wait for what a killed server has left.
+const remainsLimit = 15 * time.Second
 
 func (s *Server) startPostgres(ctx context.Context, dir string) error {
 	dirs, err := newest("/usr/lib/postgresql/", "/bin") // Debian's
@@ -48,7 +53,7 @@ func (s *Server) startPostgres(ctx context.Context, dir string) error {
 	s.client = func(ctx context.Context, database, statement string) *exec.Cmd {
 		return s.psql(ctx, bin, s.User, database, statement)
 	}
-	s.process, err = process.Start(process.Spec{
+	spec := process.Spec{
 		Name: string(s.Kind), Dir: dir, User: account, Env: temporary(dir),
 		Command: []string{
 			filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(s.Port),
@@ -56,19 +61,25 @@ func (s *Server) startPostgres(ctx context.Context, dir string) error {
 			// What is committed survives the server's death, but not the machine's.
 			"-c", "fsync=off", "-c", "full_page_writes=off",
 		},
-	})
-	if err != nil {
-		return err
 	}
 	admin := *s
 	admin.client = func(ctx context.Context, database, statement string) *exec.Cmd {
 		return s.psql(ctx, bin, superuser, database, statement)
 	}
 	var exists string
-	err = s.process.Until(ctx, readyLimit, func(ctx context.Context) (err error) {
-		exists, err = admin.Query(ctx, "", "SELECT 1 FROM pg_roles WHERE rolname = '"+s.User+"'")
-		return err
-	})
+	for deadline := time.Now().Add(remainsLimit); ; {
+		if s.process, err = process.Start(spec); err != nil {
+			return err
+		}
+		err = s.process.Until(ctx, readyLimit, func(ctx context.Context) (err error) {
+			exists, err = admin.Query(ctx, "", "SELECT 1 FROM pg_roles WHERE rolname = '"+s.User+"'")
+			return err
+		})
+		// Of a server that was killed, those who spoke with its clients may end later.
+		if err == nil || s.process.Running() || !strings.Contains(s.process.LogTail(2000), "pre-existing shared memory block") || time.Now().After(deadline) {
+			break
+		}
+	}
 	if err != nil || exists != "" {
 		return err
 	}
