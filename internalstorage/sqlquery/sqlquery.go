@@ -265,17 +265,19 @@ func or(conditions []Expr) Expr  { return join(conditions, " OR ") }
 // join joins conditions, each in parentheses. Empty ones are left out.
 func join(conditions []Expr, by string) Expr {
 	var out Expr
+	var text strings.Builder
 	n := 0
 	for _, c := range conditions {
 		if c.SQL == "" {
 			continue
 		}
 		if n++; n > 1 {
-			out.SQL += by
+			text.WriteString(by)
 		}
-		out.SQL += "(" + c.SQL + ")"
+		text.WriteString("(" + c.SQL + ")")
 		out.Args = append(out.Args, c.Args...)
 	}
+	out.SQL = text.String()
 	if n > 1 {
 		out.SQL = "(" + out.SQL + ")"
 	}

@@ -171,6 +171,11 @@ func (p *parser) checkTexts() error {
 			return err
 		}
 	}
+	for _, key := range []string{"labelSelector", "fieldSelector"} {
+		if selector, _ := first(p.in.Values, key); len(selector) > MaxSelector {
+			return invalid("%s has %d bytes, it may have %d", key, len(selector), MaxSelector)
+		}
+	}
 	return nil
 }
 

@@ -9,6 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/apiserver/pkg/endpoints/request"
+
+	"clusterpedia.io/clusterpedia/internal/apiserver/listoptions"
 )
 
 const (
@@ -26,24 +28,27 @@ func Forward(req *http.Request, info *request.RequestInfo) bool {
 	}
 	values := req.URL.Query()
 	const param = "labelSelector"
-	selector, err := labels.Parse(values.Get(param))
+	text := values.Get(param)
+	if !strings.Contains(text, forwardLabel) || len(text) > listoptions.MaxSelector {
+		return forward
+	}
+	selector, err := labels.Parse(text)
 	if err != nil {
 		return forward // whoever answers it says what is wrong
 	}
 	requirements, _ := selector.Requirements()
-	rest := labels.NewSelector()
-	found := false
+	var kept []labels.Requirement
 	for _, r := range requirements {
 		if r.Key() == forwardLabel {
-			found = true
 			forward = forward || demanded(r)
 			continue
 		}
-		rest = rest.Add(r)
+		kept = append(kept, r)
 	}
-	if !found {
+	if len(kept) == len(requirements) {
 		return forward
 	}
+	rest := labels.NewSelector().Add(kept...)
 	values.Del(param)
 	if !rest.Empty() {
 		values.Set(param, rest.String())
