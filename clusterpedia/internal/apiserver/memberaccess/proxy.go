@@ -210,7 +210,7 @@ func (p *Proxy) serve(w http.ResponseWriter, req *http.Request, cluster string, 
 		ModifyResponse: func(answer *http.Response) error { return checkAnswer(answer, w.Header()) },
 		ErrorHandler:   p.failed,
 	}
-	reverse.ServeHTTP(w, req.WithContext(ctx))
+	reverse.ServeHTTP(newFinalWriter(w), req.WithContext(ctx))
 }
 
 // resolve returns what the member takes a request for. Paths that somebody between here
