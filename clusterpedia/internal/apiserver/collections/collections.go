@@ -119,6 +119,9 @@ func (s *Storage) Get(ctx context.Context, name string, _ *metav1.GetOptions) (r
 		if err := s.checker.Collection(ctx, options.Query); err != nil {
 			return nil, resources.APIError(err, groupResource(), name)
 		}
+		if err := resources.WithoutForbiddenEvents(ctx, s.checker, options.Query); err != nil {
+			return nil, resources.APIError(err, groupResource(), name)
+		}
 	}
 	s.warner.Warn(ctx, types, options.Query)
 	if request.table {

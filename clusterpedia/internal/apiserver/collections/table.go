@@ -28,6 +28,7 @@ func (*Storage) ConvertToTable(_ context.Context, obj runtime.Object, options ru
 				text("Cluster", ""), text("Group", ""), text("Version", ""), text("Kind", ""), text("Namespace", ""), text("Name", "name"), text("Age", ""),
 			}
 		}
+		table.Continue, table.RemainingItemCount = c.Continue, c.RemainingItemCount
 		for _, item := range c.Items {
 			row, err := itemRow(item.Raw)
 			if err != nil {

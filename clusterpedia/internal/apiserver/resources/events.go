@@ -1,10 +1,15 @@
 package resources
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 
+	"k8s.io/apiserver/pkg/warning"
+
 	"clusterpedia.io/api/clusterpedia/v1beta1"
+	"clusterpedia.io/clusterpedia/internal/apiserver/visibility"
+	"clusterpedia.io/storage-api/query"
 	"clusterpedia.io/storage-api/storage"
 )
 
@@ -20,6 +25,20 @@ func WithEvents(o *storage.Object) (*storage.Object, error) {
 		return nil, fmt.Errorf("%s: add its events: %w", o.Key, err)
 	}
 	return &with, nil
+}
+
+// WithoutForbiddenEvents leaves Events out of a search whose caller may see the objects and
+// not the Events, and says so.
+func WithoutForbiddenEvents(ctx context.Context, checker *visibility.Checker, q *query.Query) error {
+	if !q.Events {
+		return nil
+	}
+	allowed, err := checker.Events(ctx, q)
+	if err == nil && !allowed {
+		q.Events = false
+		warning.AddWarning(ctx, "", "the objects lack their Events, which you may not list everywhere")
+	}
+	return err
 }
 
 // annotated returns a document with one more annotation. All else in it stays as it is.

@@ -186,10 +186,6 @@ func (h *Handler) serveNonResource(w http.ResponseWriter, req *http.Request, clu
 func (h *Handler) serveResource(w http.ResponseWriter, req *http.Request, s *scope, cluster string, info *request.RequestInfo) {
 	r := &reader{storage: h.Storage, scope: s, cluster: cluster, transform: wantedTransform(req, s)}
 	defer r.close()
-	if r.transform == "Table" {
-		s = h.withColumns(req.Context(), s, cluster)
-		r.scope = s
-	}
 	switch info.Verb {
 	case "get":
 		if cluster == "" {
@@ -203,6 +199,7 @@ func (h *Handler) serveResource(w http.ResponseWriter, req *http.Request, s *sco
 			}
 		}
 		h.warn(req.Context(), s, &query.Query{Clusters: []string{cluster}})
+		s = h.forTable(req.Context(), r, cluster)
 		handlers.GetResource(r, &s.RequestScope)(w, req)
 	case "list", "watch":
 		source, ok := h.Storage.(storage.Watcher)
@@ -233,10 +230,18 @@ func (h *Handler) serveResource(w http.ResponseWriter, req *http.Request, s *sco
 				h.fail(w, req, APIError(err, s.Resource.GroupResource(), ""))
 				return
 			}
+			if err := WithoutForbiddenEvents(req.Context(), h.Checker, options.Query); err != nil {
+				h.fail(w, req, APIError(err, s.Resource.GroupResource(), ""))
+				return
+			}
 		}
 		h.warn(req.Context(), s, options.Query)
 		r.options = options
-		handlers.ListResource(r, watcher{r, source}, &s.RequestScope, info.Verb == "watch", minWatch)(w, forStockHandler(req, info.Verb))
+		if visible := options.Query.Visible; visible != nil && len(visible.Scopes) > 0 && cluster == "" {
+			cluster = first(visible.Scopes[0].Clusters) // of no other one the caller may know
+		}
+		s = h.forTable(req.Context(), r, cluster)
+		handlers.ListResource(r, watcher{r, source}, &s.RequestScope, info.Verb == "watch", minWatch)(w, forStockHandler(req, info.Verb, h.Checker != nil))
 	default:
 		h.fail(w, req, apierrors.NewMethodNotSupported(s.Resource.GroupResource(), info.Verb))
 	}
@@ -244,11 +249,11 @@ func (h *Handler) serveResource(w http.ResponseWriter, req *http.Request, s *sco
 
 // forStockHandler removes from a list request what the stock handler would
 // misunderstand: the field selector has a grammar of its own here.
-func forStockHandler(req *http.Request, verb string) *http.Request {
+func forStockHandler(req *http.Request, verb string, partial bool) *http.Request {
 	values := req.URL.Query()
 	values.Del("fieldSelector")
 	if verb == "watch" {
-		limitWatch(req.Context(), values)
+		limitWatch(req.Context(), values, partial)
 	}
 	stock := *req
 	stock.URL = &url.URL{Path: req.URL.Path, RawQuery: values.Encode()}

@@ -104,6 +104,21 @@ func (p *printColumns) read(ctx context.Context, key columnsKey) ([]apiextension
 	return columns, nil
 }
 
+// forTable has a reader that answers with a Table use the columns of the cluster.
+func (h *Handler) forTable(ctx context.Context, r *reader, cluster string) *scope {
+	if r.transform == "Table" {
+		r.scope = h.withColumns(ctx, r.scope, cluster)
+	}
+	return r.scope
+}
+
+func first(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return names[0]
+}
+
 // withColumns returns the scope with the columns that a Table of a cluster has, or of all
 // clusters for the empty name.
 func (h *Handler) withColumns(ctx context.Context, s *scope, cluster string) *scope {

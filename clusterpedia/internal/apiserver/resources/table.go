@@ -23,9 +23,18 @@ func (c tableConvertor) ConvertToTable(ctx context.Context, obj runtime.Object, 
 	if o, ok := options.(*metav1.TableOptions); !ok || o == nil || !o.NoHeaders {
 		out.ColumnDefinitions = c.scope.columns.Definitions
 	}
+	o, ok := options.(*metav1.TableOptions)
+	whole := ok && o != nil && o.IncludeObject == metav1.IncludeObject
 	if l, ok := obj.(*listing); ok {
 		err := l.each(func(o *storage.Object) error {
-			out.Rows = append(out.Rows, c.row(ctx, o))
+			row := c.row(ctx, o)
+			if !whole {
+				// All rows are kept until the last one is there.
+				if m, err := meta.Accessor(row.Object.Object); err == nil {
+					row.Object.Object = meta.AsPartialObjectMetadata(m)
+				}
+			}
+			out.Rows = append(out.Rows, row)
 			return nil
 		})
 		out.ListMeta = l.metadata(l.page, l.count)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -44,9 +45,10 @@ func WithAggregator(next http.Handler) http.Handler {
 	})
 }
 
-// limitWatch sets the duration of a watch that would be cut off otherwise.
-func limitWatch(ctx context.Context, values url.Values) {
-	if ctx.Value(aggregatedKey{}) == nil {
+// limitWatch sets the duration of a watch that would be cut off otherwise, and of one whose
+// caller may see a part only: what it may see is decided when it begins.
+func limitWatch(ctx context.Context, values url.Values, partial bool) {
+	if ctx.Value(aggregatedKey{}) == nil && !partial {
 		return
 	}
 	limit := int64(maxAggregatedWatch / time.Second)
@@ -87,13 +89,24 @@ func (w watcher) Watch(ctx context.Context, o *metainternalversion.ListOptions) 
 	go func() {
 		defer close(running.done)
 		defer close(running.events)
-		err := w.follow(ctx, &q, since, initial, o, running.send)
+		err := w.followSafely(ctx, &q, since, initial, o, running.send)
 		if err == nil || ctx.Err() != nil {
 			return
 		}
 		_ = running.send(ctx, watch.Event{Type: watch.Error, Object: w.status(err)}) // the client has gone then
 	}()
 	return running, nil
+}
+
+// followSafely is follow, after which the process goes on whatever happens: the filter that
+// sees to that for other requests knows nothing of this goroutine.
+func (w watcher) followSafely(ctx context.Context, q *query.Query, since string, initial bool, o *metainternalversion.ListOptions, send func(context.Context, watch.Event) error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+		}
+	}()
+	return w.follow(ctx, q, since, initial, o, send)
 }
 
 // follow sends what there is, if that is wanted, and what happens after it.
@@ -143,6 +156,10 @@ func (w watcher) follow(ctx context.Context, q *query.Query, since string, initi
 
 // object returns an object of an event, with its point in the history if it is known.
 func (w watcher) object(o *storage.Object, version string) (runtime.Object, error) {
+	o, err := WithEvents(o)
+	if err != nil {
+		return nil, err
+	}
 	obj, err := w.scope.decode(o.JSON)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Key, err)

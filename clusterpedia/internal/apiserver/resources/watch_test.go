@@ -199,7 +199,7 @@ func TestWatchThroughAggregator(t *testing.T) {
 		require.NoError(t, err)
 		var got string
 		handler := resources.WithAggregator(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
-			resources.LimitWatch(req.Context(), values)
+			resources.LimitWatch(req.Context(), values, false)
 			got = values.Get("timeoutSeconds")
 		}))
 		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
@@ -210,4 +210,65 @@ func TestWatchThroughAggregator(t *testing.T) {
 		handler.ServeHTTP(nil, req)
 		require.Equal(t, want, got, query)
 	}
+}
+
+// bomb is a storage layer that fails in the worst way.
+type bomb struct{ *shelf }
+
+func (bomb) Get(context.Context, storage.Key) (storage.Object, error) {
+	return storage.Object{}, explode()
+}
+
+func (bomb) List(context.Context, *query.Query, func(*storage.Object) error) (storage.Page, error) {
+	return storage.Page{}, explode()
+}
+
+func (bomb) Watch(context.Context, *query.Query, string, func(storage.WatchEvent) error) error {
+	return explode()
+}
+
+func explode() error {
+	panic("bomb") //nolint:forbidigo // that is the test
+}
+
+// A panic in one request ends no other one: the process lives, and its client gets an error.
+func TestPanics(t *testing.T) {
+	t.Parallel()
+	server := serve(t, bomb{fixture()})
+	for _, path := range []string{"/one/api/v1/namespaces/default/pods/a", "/all/api/v1/pods"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+path, nil)
+		require.NoError(t, err)
+		if resp, err := server.Client().Do(req); err == nil { // net/http ends the connection
+			require.NoError(t, resp.Body.Close())
+		}
+		answer, _ := get(t, server, "/all/version", asJSON)
+		require.Equal(t, http.StatusOK, answer.StatusCode)
+	}
+	for _, since := range []string{"", "&resourceVersion=7"} {
+		answer, body := get(t, server, "/all/api/v1/pods?watch=true"+since, asJSON)
+		require.Equal(t, http.StatusOK, answer.StatusCode)
+		require.Contains(t, body, `"type":"ERROR"`)
+		require.Contains(t, body, `"code":500`)
+		require.NotContains(t, body, "bomb")
+	}
+}
+
+// Events that are asked for come with watched objects, too.
+func TestWatchEvents(t *testing.T) {
+	t.Parallel()
+	changed := pod("one", "a")
+	changed.Events = []byte(`[{"reason":"Tested"}]`)
+	h := newHistory(storage.WatchEvent{Type: storage.Modified, Object: &changed, Version: "41"})
+	server := serve(t, h)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/all/api/v1/pods?watch=true&resourceVersion=40&injectEvents=true", nil)
+	require.NoError(t, err)
+	resp, err := server.Client().Do(req)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, resp.Body.Close()) }()
+	lines := bufio.NewScanner(resp.Body)
+	require.True(t, lines.Scan())
+	require.Contains(t, lines.Text(), `shadow.clusterpedia.io/events`)
+	require.Contains(t, lines.Text(), `Tested`)
 }

@@ -39,6 +39,8 @@ const (
 	maxReviews = 1000
 	// namespacesFor is how long the names of a cluster's namespaces are remembered.
 	namespacesFor = 10 * time.Second
+	// maxKnown bounds the clusters whose namespaces are remembered.
+	maxKnown = 10_000
 )
 
 // Checker asks what callers may see. Its reviews are cached by the authorizer.
@@ -101,6 +103,29 @@ func (c *Checker) Collection(ctx context.Context, q *query.Query) error {
 	return nil
 }
 
+// Events reports whether the caller may also list the Events of all objects that a query
+// was limited to.
+func (c *Checker) Events(ctx context.Context, q *query.Query) (bool, error) {
+	s := &search{Checker: c, verb: "list"}
+	events := schema.GroupResource{Resource: "events"}
+	for _, scope := range q.Visible.Scopes {
+		for _, cluster := range scope.Clusters {
+			allowed, err := s.allowed(ctx, events, cluster, "")
+			for i := 0; err == nil && !allowed && i < len(scope.Namespaces); i++ {
+				var one bool
+				if one, err = s.allowed(ctx, events, cluster, scope.Namespaces[i]); !one {
+					break
+				}
+				allowed = i == len(scope.Namespaces)-1
+			}
+			if err != nil || !allowed {
+				return false, err
+			}
+		}
+	}
+	return true, nil
+}
+
 // search is one search, whose reviews are counted.
 type search struct {
 	*Checker
@@ -136,6 +161,11 @@ func (s *search) scopes(ctx context.Context, r discovery.Resource, q *query.Quer
 	}
 	var whole []string
 	for _, cluster := range clusters {
+		// Of what there is not nothing is asked, nor remembered.
+		_, missing := s.Clusters.Get(cluster)
+		if missing != nil && len(clusters) > 1 {
+			continue
+		}
 		allowed, err := s.allowed(ctx, r.GroupResource(), cluster, "")
 		if err != nil {
 			return err
@@ -144,7 +174,7 @@ func (s *search) scopes(ctx context.Context, r discovery.Resource, q *query.Quer
 			whole = append(whole, cluster)
 			continue
 		}
-		if !r.Namespaced {
+		if !r.Namespaced || missing != nil {
 			continue
 		}
 		namespaces, err := s.allowedNamespaces(ctx, r, cluster, q.Namespaces)
@@ -208,8 +238,8 @@ func (c *Checker) knownNamespaces(ctx context.Context, cluster string) ([]string
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.namespaces == nil {
-		c.namespaces = map[string]known{}
+	if c.namespaces == nil || len(c.namespaces) > maxKnown {
+		c.namespaces = map[string]known{} // clusters come and go
 	}
 	c.namespaces[cluster] = known{names, time.Now().Add(namespacesFor)}
 	return names, nil
