@@ -36,7 +36,7 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata: {name: search-member-1, namespace: team-1}
 rules:
-- {apiGroups: [search.clusterpedia.io], resources: ["*"], resourceNames: [member-1], verbs: [get, list]}
+- {apiGroups: [search.clusterpedia.io], resources: ["*"], resourceNames: [member-1], verbs: [get, list, watch]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
@@ -62,16 +62,24 @@ subjects:
 // TestSearchAuthorization lets callers with few rights search: each sees exactly what
 // it may, through every path.
 func TestSearchAuthorization(t *testing.T) {
-	s := sqlStorages()["SQLite"](t)
-	d := deploy(t, "internal", s.config)
+	t.Run("internal", func(t *testing.T) { searchAuthorization(t, "internal", sqlStorages()["SQLite"](t).config) })
+	t.Run("memory", func(t *testing.T) { searchAuthorization(t, "memory", "") })
+}
+
+func searchAuthorization(t *testing.T, storage, config string) {
+	d := deploy(t, storage, config)
 	d.APIServerArgs = []string{"--search-authorization=PerResource"}
 	cmd := exec.CommandContext(t.Context(), filepath.Join(shared.binaries, "kubectl"), "--kubeconfig", d.Host.Kubeconfig(), "apply", "--server-side", "-f", "-")
 	cmd.Stdin = strings.NewReader(rights)
 	text, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(text))
-	d.startManager(t)
-	d.startAPIServer(t)
-	d.register(t)
+	if storage == "memory" {
+		d.bind(t)
+	} else {
+		d.startManager(t)
+		d.startAPIServer(t)
+		d.register(t)
+	}
 
 	documented, err := os.ReadFile(filepath.Join(shared.root, "docs", "search-authorization.md"))
 	require.NoError(t, err)
@@ -126,6 +134,10 @@ func TestSearchAuthorization(t *testing.T) {
 		}
 	}
 
+	if storage == "memory" {
+		limitedWatch(t, d)
+		return // which has no collections
+	}
 	const anything = "/apis/clusterpedia.io/v1beta1/collectionresources/any?groups=*"
 	mine := d.mustKubectl(t, "--context", "host", "get", "--raw", anything, "--as", "alice", "--as-group", "system:authenticated")
 	require.Contains(t, mine, `"namespace":"team-1"`)
@@ -135,4 +147,27 @@ func TestSearchAuthorization(t *testing.T) {
 	require.Contains(t, d.mustKubectl(t, "--context", "host", "get", "--raw", anything, "--as", "carol", "--as-group", "system:authenticated"), `"resourceTypes":null`)
 	// Owners need not be visible for what they own to be found, and show nothing else.
 	require.NotContains(t, d.mustKubectl(t, "--context", "host", "get", "--raw", stack.Root+"/clusters/member-1/api/v1/pods?ownerName=web&ownerSeniority=1", "--as", "alice", "--as-group", "system:authenticated"), `"namespace":"default"`)
+}
+
+// limitedWatch watches as callers who may see a part, or nothing.
+func limitedWatch(t *testing.T, d *deployment) {
+	watch := func(who, path string) (string, error) {
+		return d.kubectl(t.Context(), "--context", "host", "get", "--raw", stack.Root+path+"?watch=true&timeoutSeconds=1", "--as", who, "--as-group", "system:authenticated")
+	}
+	for _, path := range []string{"/api/v1/secrets", "/clusters/member-1/api/v1/secrets"} {
+		mine, err := watch("alice", path)
+		require.NoError(t, err)
+		require.Contains(t, mine, `"type":"ADDED"`)
+		require.Contains(t, mine, `"namespace":"team-1"`)
+		for _, foreign := range []string{`"namespace":"default"`, `"namespace":"team-2"`, clusterAnnotation + `":"member-2"`} {
+			require.NotContains(t, mine, foreign)
+		}
+	}
+	nothing, err := watch("carol", "/api/v1/secrets")
+	require.NoError(t, err)
+	require.NotContains(t, nothing, "ADDED")
+	_, err = watch("bob", "/apis/apps/v1/deployments")
+	require.NoError(t, err)
+	_, err = watch("alice", "/clusters/member-2/api/v1/secrets")
+	require.ErrorContains(t, err, "is forbidden")
 }

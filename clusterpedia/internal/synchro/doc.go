@@ -13,5 +13,6 @@
 //   - resource follows one resource (resource.go): package reflector lists and
 //     watches, known.go remembers what is stored so that only differences are
 //     written, package document brings each document into its stored form.
+//   - events records the Events of objects for which that is wanted (events.go).
 //   - package writer queues the changes of a cluster, and writes them in batches.
 package synchro
