@@ -2,13 +2,9 @@ package apiserver
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
-	cliflag "k8s.io/component-base/cli/flag"
-	logsapi "k8s.io/component-base/logs/api/v1"
-	_ "k8s.io/component-base/logs/json/register" // --logging-format=json
 
 	"clusterpedia.io/clusterpedia/internal/process"
 	"clusterpedia.io/clusterpedia/internal/storageplugin"
@@ -19,34 +15,10 @@ import (
 // until ctx ends.
 func NewCommand(ctx context.Context, use string, run func(context.Context, *Options) error) *cobra.Command {
 	o := NewOptions()
-	var version process.VersionFlag
-	cmd := &cobra.Command{
-		Use:          use,
-		Short:        "Serves the objects of all member clusters as an aggregated API",
-		Args:         cobra.NoArgs,
-		SilenceUsage: true,
-		RunE: func(*cobra.Command, []string) error {
-			if text, ok := version.Requested(); ok {
-				fmt.Println(text)
-				return nil
-			}
-			if err := logsapi.ValidateAndApply(o.Logs, utilfeature.DefaultFeatureGate); err != nil {
-				return err
-			}
-			if err := o.Validate(); err != nil {
-				return err
-			}
-			return run(ctx, o)
-		},
-	}
-	sets := o.Flags()
-	version.AddFlags(sets.FlagSet("global"))
-	sets.FlagSet("global").BoolP("help", "h", false, "help for "+use)
-	for _, fs := range sets.FlagSets {
-		cmd.Flags().AddFlagSet(fs)
-	}
-	cliflag.SetUsageAndHelpFunc(cmd, sets, 100)
-	return cmd
+	return process.NewCommand(process.Program{
+		Use: use, Short: "Serves the objects of all member clusters as an aggregated API",
+		Flags: o.Flags(), Logs: o.Logs, Gates: utilfeature.DefaultFeatureGate, Validate: o.Validate, Run: func() error { return run(ctx, o) },
+	})
 }
 
 // Run serves with the storage layer that the options choose, until ctx ends.

@@ -17,9 +17,6 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
-	cliflag "k8s.io/component-base/cli/flag"
-	logsapi "k8s.io/component-base/logs/api/v1"
-	_ "k8s.io/component-base/logs/json/register" // --logging-format=json
 
 	"clusterpedia.io/api/client/clientset/versioned"
 	"clusterpedia.io/api/client/informers/externalversions"
@@ -38,39 +35,15 @@ func NewCommand(ctx context.Context) (*cobra.Command, error) {
 	if err != nil {
 		return nil, err
 	}
-	var version process.VersionFlag
-	cmd := &cobra.Command{
-		Use:          "controller-manager",
-		Short:        "Makes PediaClusters of the objects that ClusterImportPolicies select",
-		Args:         cobra.NoArgs,
-		SilenceUsage: true,
-		RunE: func(*cobra.Command, []string) error {
-			if text, ok := version.Requested(); ok {
-				fmt.Println(text)
-				return nil
-			}
-			if err := logsapi.ValidateAndApply(o.Logs, o.Gates); err != nil {
-				return err
-			}
-			if err := o.Validate(); err != nil {
-				return err
-			}
-			rest.SetDefaultWarningHandler(rest.NoWarnings{})
-			return o.run(ctx)
-		},
-	}
-	sets := o.Flags()
-	version.AddFlags(sets.FlagSet("global"))
-	sets.FlagSet("global").BoolP("help", "h", false, "help for "+cmd.Name())
-	for _, fs := range sets.FlagSets {
-		cmd.Flags().AddFlagSet(fs)
-	}
-	cliflag.SetUsageAndHelpFunc(cmd, sets, 100)
-	return cmd, nil
+	return process.NewCommand(process.Program{
+		Use: "controller-manager", Short: "Makes PediaClusters of the objects that ClusterImportPolicies select",
+		Flags: o.Flags(), Logs: o.Logs, Gates: o.Gates, Validate: o.Validate, Run: func() error { return o.run(ctx) },
+	}), nil
 }
 
 // run serves metrics on every replica, and runs the controllers on the leader.
 func (o *Options) run(ctx context.Context) error {
+	rest.SetDefaultWarningHandler(rest.NoWarnings{})
 	host, err := o.Host.Config("controller-manager")
 	if err != nil {
 		return err

@@ -8,9 +8,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	cliflag "k8s.io/component-base/cli/flag"
-	logsapi "k8s.io/component-base/logs/api/v1"
-	_ "k8s.io/component-base/logs/json/register" // --logging-format=json
 	"k8s.io/klog/v2"
 
 	"clusterpedia.io/clusterpedia/internal/process"
@@ -24,39 +21,15 @@ func NewCommand(ctx context.Context, plugins *storageplugin.Registry) (*cobra.Co
 	if err != nil {
 		return nil, err
 	}
-	var version process.VersionFlag
-	cmd := &cobra.Command{
-		Use:          "clustersynchro-manager",
-		Short:        "Copies the selected resources of member clusters into the storage layer",
-		Args:         cobra.NoArgs,
-		SilenceUsage: true,
-		RunE: func(*cobra.Command, []string) error {
-			if text, ok := version.Requested(); ok {
-				fmt.Println(text)
-				return nil
-			}
-			if err := logsapi.ValidateAndApply(o.Logs, o.Gates); err != nil {
-				return err
-			}
-			if err := o.Validate(); err != nil {
-				return err
-			}
-			rest.SetDefaultWarningHandler(rest.NoWarnings{})
-			return o.run(ctx, plugins)
-		},
-	}
-	sets := o.Flags()
-	version.AddFlags(sets.FlagSet("global"))
-	sets.FlagSet("global").BoolP("help", "h", false, "help for "+cmd.Name())
-	for _, fs := range sets.FlagSets {
-		cmd.Flags().AddFlagSet(fs)
-	}
-	cliflag.SetUsageAndHelpFunc(cmd, sets, 100)
-	return cmd, nil
+	return process.NewCommand(process.Program{
+		Use: "clustersynchro-manager", Short: "Copies the selected resources of member clusters into the storage layer",
+		Flags: o.Flags(), Logs: o.Logs, Gates: o.Gates, Validate: o.Validate, Run: func() error { return o.run(ctx, plugins) },
+	}), nil
 }
 
 // run serves metrics on every replica, and copies on the leader.
 func (o *Options) run(ctx context.Context, plugins *storageplugin.Registry) error {
+	rest.SetDefaultWarningHandler(rest.NoWarnings{})
 	st, _, closeStorage, err := o.Storage.Open(ctx, plugins, "clustersynchro-manager", o.Gates)
 	if err != nil {
 		return err

@@ -104,15 +104,15 @@ func New(client versioned.Interface, factory externalversions.SharedInformerFact
 		return nil, err
 	}
 	_, err := api.ClusterImportPolicies().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: c.add,
+		AddFunc: c.loop.AddObject,
 		UpdateFunc: func(before, after any) {
 			b, _ := before.(*v1alpha1.ClusterImportPolicy)
 			a, _ := after.(*v1alpha1.ClusterImportPolicy)
 			if b.Generation != a.Generation || b.DeletionTimestamp.IsZero() != a.DeletionTimestamp.IsZero() || b.UID != a.UID || !slices.Equal(b.Finalizers, a.Finalizers) {
-				c.add(after)
+				c.loop.AddObject(after)
 			}
 		},
-		DeleteFunc: c.add,
+		DeleteFunc: c.loop.AddObject,
 	})
 	if err != nil {
 		return nil, err
@@ -155,12 +155,6 @@ func Owner(lifecycle metav1.Object) *metav1.OwnerReference {
 		return nil
 	}
 	return owner
-}
-
-func (c *Controller) add(object any) {
-	if key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(object); err == nil {
-		c.loop.Add(key)
-	}
 }
 
 func (c *Controller) lifecycleChanged(object any) {
@@ -272,13 +266,7 @@ func (c *Controller) setFinalizers(ctx context.Context, policy *v1alpha1.Cluster
 	next := policy.DeepCopy()
 	next.Finalizers = finalizers
 	_, err := c.client.PolicyV1alpha1().ClusterImportPolicies().Update(ctx, next, metav1.UpdateOptions{})
-	if apierrors.IsConflict(err) {
-		return reconcile.ErrWait // for the cache
-	}
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
+	return reconcile.Written(err)
 }
 
 // keep brings the lifecycles of a policy to what they should be, and writes into its

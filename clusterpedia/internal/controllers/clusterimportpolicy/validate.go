@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"clusterpedia.io/api/policy/v1alpha1"
+	"clusterpedia.io/clusterpedia/internal/controllers/reconcile"
 	"clusterpedia.io/clusterpedia/internal/controllers/templates"
 )
 
@@ -23,9 +24,6 @@ const (
 	reasonReference = "FailedNegotiateReferenceResource"
 	reasonSuccess   = "Success"
 )
-
-// maxMessage bounds a condition's message, in bytes.
-const maxMessage = 2048
 
 // validated returns the state of a policy, with the plan of its spec; nil if the spec
 // is not valid before somebody mends it. The error is one that may mend itself.
@@ -123,7 +121,7 @@ func (c *Controller) version(field, group, resource string, acceptable []string)
 func invalid(policy *v1alpha1.ClusterImportPolicy, reason string, err error) {
 	policy.Status.Conditions = slices.DeleteFunc(policy.Status.Conditions, func(c metav1.Condition) bool { return c.Type != v1alpha1.PolicyValidatedCondition })
 	meta.SetStatusCondition(&policy.Status.Conditions, metav1.Condition{
-		Type: v1alpha1.PolicyValidatedCondition, Status: metav1.ConditionFalse, Reason: reason, Message: message(err), ObservedGeneration: policy.Generation,
+		Type: v1alpha1.PolicyValidatedCondition, Status: metav1.ConditionFalse, Reason: reason, Message: reconcile.Message(err), ObservedGeneration: policy.Generation,
 	})
 }
 
@@ -134,7 +132,7 @@ func reconciling(policy *v1alpha1.ClusterImportPolicy, reason string, err error)
 		status = metav1.ConditionFalse
 	}
 	meta.SetStatusCondition(&policy.Status.Conditions, metav1.Condition{
-		Type: v1alpha1.PolicyReconcilingCondition, Status: status, Reason: reason, Message: message(err), ObservedGeneration: policy.Generation,
+		Type: v1alpha1.PolicyReconcilingCondition, Status: status, Reason: reason, Message: reconcile.Message(err), ObservedGeneration: policy.Generation,
 	})
 }
 
@@ -154,14 +152,3 @@ func (f failures) Error() string {
 
 // Unwrap returns all errors.
 func (f failures) Unwrap() []error { return f }
-
-func message(err error) string {
-	if err == nil {
-		return ""
-	}
-	text := err.Error()
-	if len(text) > maxMessage {
-		return text[:maxMessage] + "…"
-	}
-	return text
-}

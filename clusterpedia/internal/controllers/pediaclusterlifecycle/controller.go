@@ -59,39 +59,33 @@ func New(client versioned.Interface, factory externalversions.SharedInformerFact
 	}
 	c.loop = reconcile.New("pediaclusterlifecycle", c.reconcile)
 	_, err := lifecycles.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: c.add,
+		AddFunc: c.loop.AddObject,
 		UpdateFunc: func(before, after any) {
 			b, _ := before.(*v1alpha1.PediaClusterLifecycle)
 			a, _ := after.(*v1alpha1.PediaClusterLifecycle)
 			if b.Generation != a.Generation || b.DeletionTimestamp.IsZero() != a.DeletionTimestamp.IsZero() || b.UID != a.UID ||
 				!slices.Equal(b.Finalizers, a.Finalizers) || !equality.Semantic.DeepEqual(b.OwnerReferences, a.OwnerReferences) {
-				c.add(after)
+				c.loop.AddObject(after)
 			}
 		},
-		DeleteFunc: c.add,
+		DeleteFunc: c.loop.AddObject,
 	})
 	if err != nil {
 		return nil, err
 	}
 	// A lifecycle and its PediaCluster have the same name.
 	_, err = clusters.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: c.add,
+		AddFunc: c.loop.AddObject,
 		UpdateFunc: func(before, after any) {
 			b, _ := before.(*v1alpha2.PediaCluster)
 			a, _ := after.(*v1alpha2.PediaCluster)
 			if b.UID != a.UID || !sameConnection(&b.Spec, &a.Spec) || !equality.Semantic.DeepEqual(b.OwnerReferences, a.OwnerReferences) {
-				c.add(after)
+				c.loop.AddObject(after)
 			}
 		},
-		DeleteFunc: c.add,
+		DeleteFunc: c.loop.AddObject,
 	})
 	return c, err
-}
-
-func (c *Controller) add(object any) {
-	if key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(object); err == nil {
-		c.loop.Add(key)
-	}
 }
 
 // ObjectChanged tells the controller of a change of any watched object.
@@ -160,13 +154,7 @@ func (c *Controller) setFinalizers(ctx context.Context, lifecycle *v1alpha1.Pedi
 	next := lifecycle.DeepCopy()
 	next.Finalizers = finalizers
 	_, err := c.client.PolicyV1alpha1().PediaClusterLifecycles().Update(ctx, next, metav1.UpdateOptions{})
-	if apierrors.IsConflict(err) {
-		return reconcile.ErrWait // for the cache
-	}
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	return err
+	return reconcile.Written(err)
 }
 
 // failure is why there is no PediaCluster, or why it is not up to date.
@@ -230,18 +218,9 @@ func (c *Controller) report(lifecycle *v1alpha1.PediaClusterLifecycle, condition
 	return f.err
 }
 
-const maxMessage = 2048
-
 func set(lifecycle *v1alpha1.PediaClusterLifecycle, condition string, status metav1.ConditionStatus, reason string, err error) {
-	message := ""
-	if err != nil {
-		message = err.Error()
-	}
-	if len(message) > maxMessage {
-		message = message[:maxMessage] + "…"
-	}
 	meta.SetStatusCondition(&lifecycle.Status.Conditions, metav1.Condition{
-		Type: condition, Status: status, Reason: reason, Message: message, ObservedGeneration: lifecycle.Generation,
+		Type: condition, Status: status, Reason: reason, Message: reconcile.Message(err), ObservedGeneration: lifecycle.Generation,
 	})
 }
 

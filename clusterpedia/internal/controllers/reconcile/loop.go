@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 )
@@ -44,6 +46,40 @@ func New(name string, call func(ctx context.Context, name string) error) *Loop {
 
 // Add has the function called for a name, soon.
 func (l *Loop) Add(name string) { l.queue.Add(name) }
+
+// AddObject has the function called for the name of an object that an informer tells of.
+func (l *Loop) AddObject(object any) {
+	if key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(object); err == nil {
+		l.Add(key)
+	}
+}
+
+// Written returns what an error of the update of an object means: ErrWait if the cache is
+// behind, and nothing if the object is gone.
+func Written(err error) error {
+	switch {
+	case apierrors.IsConflict(err):
+		return ErrWait
+	case apierrors.IsNotFound(err):
+		return nil
+	}
+	return err
+}
+
+// maxMessage bounds a condition's message, in bytes.
+const maxMessage = 2048
+
+// Message returns the message of a condition; "" without an error.
+func Message(err error) string {
+	if err == nil {
+		return ""
+	}
+	text := err.Error()
+	if len(text) > maxMessage {
+		return text[:maxMessage] + "…"
+	}
+	return text
+}
 
 // Run calls the function, for as many names at once as there are workers, until ctx
 // ends, and waits for the calls that run.
