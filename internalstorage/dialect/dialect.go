@@ -60,6 +60,8 @@ type Dialect interface {
 	On(have Schema) Dialect
 	// Locked runs fn while no other process runs one on the same database.
 	Locked(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) error
+	// Read is Rows, outside of a transaction.
+	Read(ctx context.Context, db *gorm.DB, text string, args []any, each func(Scan) (bool, error)) error
 	// ForUpdate is what a SELECT ends with to lock the rows that it reads.
 	ForUpdate() string
 
@@ -101,9 +103,6 @@ type Dialect interface {
 	// SeparateRaw says that column object does not keep the bytes that it is given,
 	// so that they are in column raw too.
 	SeparateRaw() bool
-	// MetadataOnly returns the document with apiVersion, kind and metadata alone.
-	MetadataOnly() string
-
 	JSON
 	// Classify says what an error of the driver means.
 	Classify(err error) Class

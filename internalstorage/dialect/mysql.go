@@ -343,10 +343,6 @@ func (mysql) NoTime() string { return "CAST('0001-01-01 00:00:00.002' AS DATETIM
 
 func (mysql) SeparateRaw() bool { return true }
 
-func (mysql) MetadataOnly() string {
-	return "JSON_OBJECT('apiVersion', JSON_EXTRACT(object, '$.apiVersion'), 'kind', JSON_EXTRACT(object, '$.kind'), 'metadata', JSON_EXTRACT(object, '$.metadata'))"
-}
-
 // plainName are the names that paths take as they are, in MySQL and in MariaDB.
 var plainName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_./ -]*$`)
 

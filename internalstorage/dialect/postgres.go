@@ -163,10 +163,6 @@ func (postgres) NoTime() string { return "TIMESTAMPTZ '0001-01-01 00:00:00+00'" 
 
 func (postgres) SeparateRaw() bool { return true }
 
-func (postgres) MetadataOnly() string {
-	return "CAST(jsonb_build_object('apiVersion', object -> 'apiVersion', 'kind', object -> 'kind', 'metadata', object -> 'metadata') AS text)"
-}
-
 // At uses one step for each name. The operator that takes a text looks into objects
 // only, but the one that takes a number would take a scalar for an array of one: a
 // strict path does not.

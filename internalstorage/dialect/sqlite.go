@@ -173,10 +173,6 @@ func (sqlite) NoTime() string { return "'0001-01-01 00:00:00+00:00'" }
 
 func (sqlite) SeparateRaw() bool { return false }
 
-func (sqlite) MetadataOnly() string {
-	return "json_object('apiVersion', json_extract(object, '$.apiVersion'), 'kind', json_extract(object, '$.kind'), 'metadata', json_extract(object, '$.metadata'))"
-}
-
 // At uses paths of quoted names, which have no escapes: a name that would need one
 // is looked up among all the fields of its object.
 func (sqlite) At(doc Expr, path []query.PathElement) (Expr, error) {

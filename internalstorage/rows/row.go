@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"clusterpedia.io/internalstorage/dialect"
@@ -68,61 +69,97 @@ func OtherOwners(o *object.Object) []string {
 
 // Scanner reads rows of a SELECT of its columns.
 type Scanner struct {
-	dialect               dialect.Dialect
-	document, raw, events bool
-	jsonText, owners      []byte
-	rawText               []byte
-	eventText             []byte
-	deleted               *time.Time
-	created, synced       time.Time
+	dialect dialect.Dialect
+	memory  *Memory
+	// Columns are what is to be selected.
+	Columns  []string
+	document Document
+	events   bool
+	// last has the texts that following rows often share.
+	last    object.Object
+	texts   [texts]dialect.Bytes
+	deleted *time.Time
+	created time.Time
+	synced  time.Time
+	// ownerUIDs is where the owners of many objects stand.
+	ownerUIDs []string
 }
 
-// NewScanner returns a scanner of rows that hold document, an expression for the
-// document, unless that is empty. With full the bytes that were put are preferred
-// to it.
-func NewScanner(d dialect.Dialect, document string, events bool) (*Scanner, []string) {
-	s := &Scanner{dialect: d, document: document != "", events: events, raw: document == Full && d.SeparateRaw()}
-	columns := []string{d.Column("group"), "version", "resource", "cluster", "namespace", "name", "kind", "uid", "resource_version", "owner_uid", "owners", "created_at", "synced_at", "deleted_at"}
+// Document is how much of a document is wanted.
+type Document int
+
+// None, only the metadata, or all of it.
+const (
+	NoDocument Document = iota
+	OnlyMetadata
+	WholeDocument
+)
+
+// The texts of a row, in the order in which they are selected.
+const (
+	group = iota
+	version
+	resource
+	cluster
+	namespace
+	name
+	kind
+	uid
+	resourceVersion
+	controller
+	owners
+	raw
+	document
+	events
+	extra
+	texts
+)
+
+// NewScanner returns a scanner, which puts what it reads into memory, and reads
+// more, one column, as the text that Scan returns beside the object; it may be empty.
+func NewScanner(d dialect.Dialect, memory *Memory, document Document, withEvents bool, more string) *Scanner {
+	s := &Scanner{dialect: d, memory: memory, document: document, events: withEvents}
+	s.Columns = []string{d.Column("group"), "version", "resource", "cluster", "namespace", "name", "kind", "uid", "resource_version", "owner_uid", "owners"}
+	null := func(column string, wanted bool) string {
+		if !wanted {
+			return "NULL"
+		}
+		return column
+	}
 	switch {
-	case s.raw:
+	case document == NoDocument:
+		s.Columns = append(s.Columns, "NULL", "NULL")
+	case d.SeparateRaw():
 		// A row that an older release has changed since is served from its object.
-		columns = append(columns, "CASE WHEN raw_rv = resource_version THEN raw END", "CASE WHEN raw IS NOT NULL AND raw_rv = resource_version THEN NULL ELSE object END")
-	case s.document:
-		columns = append(columns, document)
+		s.Columns = append(s.Columns, "CASE WHEN raw_rv = resource_version THEN raw END", "CASE WHEN raw IS NOT NULL AND raw_rv = resource_version THEN NULL ELSE object END")
+	default:
+		s.Columns = append(s.Columns, "NULL", "object")
 	}
-	if events {
-		columns = append(columns, "events")
-	}
-	return s, columns
+	s.Columns = append(s.Columns, null("events", withEvents), null(more, more != ""), "created_at", "synced_at", "deleted_at")
+	return s
 }
 
-// Full is the expression for the whole document.
-const Full = "object"
+// Free takes back the memory of all objects that were read.
+func (s *Scanner) Free() {
+	s.memory.Free()
+	s.ownerUIDs = s.ownerUIDs[:0]
+}
 
-// Scan reads one row. Its bytes are the caller's.
-func (s *Scanner) Scan(scan func(...any) error) (*object.Object, error) {
-	o := &object.Object{}
-	s.jsonText, s.rawText, s.eventText, s.owners, s.deleted = nil, nil, nil, nil, nil
-	targets := []any{
-		&o.Group, &o.Version, &o.Resource.Resource, &o.Cluster, &o.Namespace, &o.Name, &o.Kind, &o.UID, &o.ResourceVersion,
-		&o.Controller, &s.owners, &s.created, &s.synced, &s.deleted,
+// Scan reads one row into o, whose bytes are valid until the memory is freed, and so is
+// the text of the column beyond. Texts of an object stay valid.
+func (s *Scanner) Scan(scan dialect.Scan, o *object.Object) (more []byte, err error) {
+	var targets [texts + 3]any
+	for i := range s.texts {
+		s.texts[i] = nil
+		targets[i] = &s.texts[i]
 	}
-	if s.raw {
-		targets = append(targets, &s.rawText)
-	}
-	if s.document {
-		targets = append(targets, &s.jsonText)
-	}
-	if s.events {
-		targets = append(targets, &s.eventText)
-	}
-	if err := scan(targets...); err != nil {
+	s.deleted = nil
+	targets[texts], targets[texts+1], targets[texts+2] = &s.created, &s.synced, &s.deleted
+	if err := scan(targets[:]...); err != nil {
 		return nil, err
 	}
-	o.JSON = s.jsonText
-	if s.rawText != nil {
-		o.JSON = s.rawText
-	}
+	*o = object.Object{}
+	s.scanTexts(o)
 	o.CreatedAt, o.SyncedAt = s.dialect.FromTime(s.created), s.dialect.FromTime(s.synced)
 	if s.deleted != nil {
 		o.DeletedAt = s.dialect.FromTime(*s.deleted)
@@ -130,22 +167,78 @@ func (s *Scanner) Scan(scan func(...any) error) (*object.Object, error) {
 	if err := s.finish(o); err != nil {
 		return nil, fmt.Errorf("row of %s: %w", o.Key, err)
 	}
-	return o, nil
+	return s.memory.copy(s.texts[extra]), nil
+}
+
+// scanTexts makes one string of the texts that are an object's own, and takes the others
+// from the row before if they are the same.
+func (s *Scanner) scanTexts(o *object.Object) {
+	for _, t := range []struct {
+		column int
+		last   *string
+		into   *string
+	}{
+		{group, &s.last.Group, &o.Group},
+		{version, &s.last.Version, &o.Version},
+		{resource, &s.last.Resource.Resource, &o.Resource.Resource},
+		{cluster, &s.last.Cluster, &o.Cluster},
+		{namespace, &s.last.Namespace, &o.Namespace},
+		{kind, &s.last.Kind, &o.Kind},
+		{controller, &s.last.Controller, &o.Controller},
+	} {
+		if string(s.texts[t.column]) != *t.last {
+			*t.last = string(s.texts[t.column])
+		}
+		*t.into = *t.last
+	}
+	var own strings.Builder
+	own.Grow(len(s.texts[name]) + len(s.texts[uid]) + len(s.texts[resourceVersion]))
+	for _, column := range []int{name, uid, resourceVersion} {
+		own.Write(s.texts[column])
+	}
+	all := own.String()
+	o.Name, all = all[:len(s.texts[name])], all[len(s.texts[name]):]
+	o.UID, o.ResourceVersion = all[:len(s.texts[uid])], all[len(s.texts[uid]):]
 }
 
 func (s *Scanner) finish(o *object.Object) error {
-	switch {
-	case len(s.owners) > 0:
-		if err := json.Unmarshal(s.owners, &o.Owners); err != nil {
+	if err := s.readOwners(o); err != nil {
+		return err
+	}
+	stored := s.texts[raw]
+	if stored == nil {
+		stored = s.texts[document]
+	}
+	switch s.document {
+	case WholeDocument:
+		o.JSON = s.memory.copy(stored)
+	case OnlyMetadata:
+		var err error
+		if o.JSON, err = onlyMetadata(s.memory.take(len(stored)), stored); err != nil {
+			return err
+		}
+	case NoDocument:
+	}
+	if len(s.texts[events]) > 0 {
+		var err error
+		o.Events, err = eventList(s.texts[events])
+		return err
+	}
+	return nil
+}
+
+func (s *Scanner) readOwners(o *object.Object) error {
+	text := s.texts[owners]
+	// Nearly all objects have one owner, or none.
+	if inner, ok := bytes.CutPrefix(text, []byte(`["`)); len(text) > 0 && !(ok && string(bytes.TrimSuffix(inner, []byte(`"]`))) == o.Controller) {
+		if err := json.Unmarshal(text, &o.Owners); err != nil {
 			return fmt.Errorf("owners: %w", err)
 		}
-	case o.Controller != "":
-		o.Owners = []string{o.Controller}
+		return nil
 	}
-	if len(s.eventText) > 0 {
-		var err error
-		o.Events, err = eventList(s.eventText)
-		return err
+	if o.Controller != "" {
+		s.ownerUIDs = append(s.ownerUIDs, o.Controller)
+		o.Owners = s.ownerUIDs[len(s.ownerUIDs)-1 : len(s.ownerUIDs) : len(s.ownerUIDs)]
 	}
 	return nil
 }

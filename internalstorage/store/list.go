@@ -26,7 +26,7 @@ const (
 
 // row is an object as it was read, with a column beyond it.
 type row struct {
-	*object.Object
+	object.Object
 	extra []byte
 }
 
@@ -35,11 +35,11 @@ func (s *Store) List(ctx context.Context, q *query.Query, yield func(*storage.Ob
 	if err := q.Validate(); err != nil {
 		return storage.Page{}, err
 	}
-	return s.list(ctx, q, nil, func(r row) error { return yield(r.Object) })
+	return s.list(ctx, q, "", func(r *row) error { return yield(&r.Object) })
 }
 
-// list lists objects, with extra columns of which there may be one.
-func (s *Store) list(ctx context.Context, q *query.Query, extra []string, yield func(row) error) (storage.Page, error) {
+// list lists objects, with a column beyond them if extra is not empty.
+func (s *Store) list(ctx context.Context, q *query.Query, extra string, yield func(*row) error) (storage.Page, error) {
 	b := sqlquery.New(s.dialect, q)
 	where, err := b.Where()
 	if err != nil {
@@ -50,7 +50,9 @@ func (s *Store) list(ctx context.Context, q *query.Query, extra []string, yield 
 		return storage.Page{}, err
 	}
 	var page storage.Page
-	l := &lister{store: s, query: q, where: where, raw: raw, order: b.OrderBy(), extra: extra, left: q.Limit, offset: q.Offset}
+	l := &lister{store: s, query: q, where: where, raw: raw, order: b.OrderBy(), left: q.Limit, offset: q.Offset, wanted: partRows, rows: s.lendRows()}
+	l.scanner = rows.NewScanner(s.dialect, s.blocks.Memory(), wantedDocument(q), q.Events, extra)
+	defer l.free()
 	if q.Continue != "" {
 		after, err := q.Position()
 		if err != nil {
@@ -69,13 +71,13 @@ func (s *Store) list(ctx context.Context, q *query.Query, extra []string, yield 
 		if err != nil {
 			return page, l.fail(ctx, "list", err)
 		}
-		for _, r := range part {
-			if err := yield(r); err != nil {
+		for i := range part {
+			if err := yield(&part[i]); err != nil {
 				return page, err
 			}
 		}
 		if len(part) > 0 {
-			last = part[len(part)-1].Object
+			last = &part[len(part)-1].Object
 			if l.after, err = b.After(last); err != nil {
 				return page, err
 			}
@@ -100,7 +102,11 @@ type lister struct {
 	// raw is the client's own condition.
 	raw   dialect.Expr
 	order string
-	extra []string
+	// rows holds the part that was read last.
+	scanner *rows.Scanner
+	rows    []row
+	// wanted is how many rows the next part asks for.
+	wanted int64
 	// left is how many objects the page may still have, if it is limited.
 	left, offset int64
 }
@@ -122,15 +128,33 @@ func (l *lister) condition() dialect.Expr {
 	return dialect.Expr{SQL: " WHERE " + strings.Join(parts, " AND "), Args: args}
 }
 
-// document is what the query wants of the documents.
-func (l *lister) document() string {
-	switch l.query.Projection {
-	case query.Metadata:
-		return l.store.dialect.MetadataOnly()
-	case query.KeyOnly:
-		return ""
+// lendRows returns room for the rows of a part.
+func (s *Store) lendRows() []row {
+	if lent, ok := s.rows.Get().(*[]row); ok {
+		return *lent
 	}
-	return rows.Full
+	return nil
+}
+
+// free takes back the memory of the list.
+func (l *lister) free() {
+	l.scanner.Free()
+	all := l.rows[:cap(l.rows)]
+	clear(all)
+	l.rows = all[:0]
+	lent := l.rows
+	l.store.rows.Put(&lent)
+}
+
+// wantedDocument is what the query wants of the documents.
+func wantedDocument(q *query.Query) rows.Document {
+	switch q.Projection {
+	case query.Metadata:
+		return rows.OnlyMetadata
+	case query.KeyOnly:
+		return rows.NoDocument
+	}
+	return rows.WholeDocument
 }
 
 // reader returns the database to read from: for a client's own condition a transaction
@@ -159,52 +183,54 @@ func (l *lister) fail(ctx context.Context, doing string, err error) error {
 	return &query.InvalidQueryError{Field: field, Value: l.query.Params[field][0], Reason: "the database refuses it, the server's log has the reason"}
 }
 
-// part reads the next rows, and says whether there are more behind them.
-func (l *lister) part(ctx context.Context) (part []row, more bool, err error) {
-	wanted := int64(partRows)
-	if l.query.Limit > 0 {
-		wanted = min(wanted, l.left)
-	}
-	scanner, columns := rows.NewScanner(l.store.dialect, l.document(), l.query.Events)
-	columns = append(columns, l.extra...)
-	where := l.condition()
-	// One row more tells whether there are more.
-	text := "SELECT " + strings.Join(columns, ", ") + " FROM resources" + where.SQL + " ORDER BY " + l.order + " LIMIT " + strconv.FormatInt(wanted+1, 10)
-	if l.offset > 0 {
-		text += " OFFSET " + strconv.FormatInt(l.offset, 10)
+// read reads rows: for a client's own condition in a transaction that can write nothing.
+func (l *lister) read(ctx context.Context, text string, args []any, each func(dialect.Scan) (bool, error)) (err error) {
+	if l.raw.SQL == "" {
+		return l.store.dialect.Read(ctx, l.store.reader, text, args, each)
 	}
 	db, done, err := l.reader(ctx)
 	if err != nil {
-		return nil, false, err
+		return err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	found, err := db.Raw(text, where.Args...).Rows()
-	if err != nil {
-		return nil, false, err
-	}
-	defer func() { err = errors.Join(err, found.Close()) }()
-	for size := 0; found.Next(); {
-		if int64(len(part)) == wanted || size >= partBytes {
-			more = true
-			break
-		}
-		var r row
-		r.Object, err = scanner.Scan(func(targets ...any) error {
-			for range l.extra {
-				targets = append(targets, &r.extra)
-			}
-			return found.Scan(targets...)
-		})
-		if err != nil {
-			return nil, false, err
-		}
-		part = append(part, r)
-		size += len(r.JSON)
-	}
+	return dialect.ReadRows(ctx, db, text, args, each)
+}
+
+// part reads the next rows, valid until it is called again, and says whether there are
+// more behind them.
+func (l *lister) part(ctx context.Context) (part []row, more bool, err error) {
+	wanted := l.wanted
 	if l.query.Limit > 0 {
-		l.left -= int64(len(part))
+		wanted = min(wanted, l.left)
 	}
-	return part, more, found.Err()
+	where := l.condition()
+	// One row more tells whether there are more.
+	text := "SELECT " + strings.Join(l.scanner.Columns, ", ") + " FROM resources" + where.SQL + " ORDER BY " + l.order + " LIMIT " + strconv.FormatInt(wanted+1, 10)
+	if l.offset > 0 {
+		text += " OFFSET " + strconv.FormatInt(l.offset, 10)
+	}
+	l.scanner.Free()
+	l.rows = l.rows[:0]
+	size := 0
+	err = l.read(ctx, text, where.Args, func(scan dialect.Scan) (bool, error) {
+		if n := int64(len(l.rows)); n == wanted || size >= partBytes {
+			more = true
+			if n < wanted { // large objects: the server was asked for too many
+				l.wanted = max(n, 1)
+			}
+			return false, nil
+		}
+		l.rows = append(l.rows, row{})
+		r := &l.rows[len(l.rows)-1]
+		var err error
+		r.extra, err = l.scanner.Scan(scan, &r.Object)
+		size += len(r.JSON)
+		return true, err
+	})
+	if l.query.Limit > 0 {
+		l.left -= int64(len(l.rows))
+	}
+	return l.rows, more, err
 }
 
 // remaining counts the objects behind the page, if the query wants that.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"gorm.io/gorm"
@@ -32,6 +33,9 @@ type Store struct {
 	metrics        bool
 	raw            sqlquery.Raw
 	log            *slog.Logger
+	// blocks and rows are the memory of lists; rows holds *[]row.
+	blocks rows.Blocks
+	rows   sync.Pool
 }
 
 var (
@@ -147,27 +151,28 @@ func (s *Store) fail(ctx context.Context, doing string, err error) error {
 
 // Get implements storage.Storage.
 func (s *Store) Get(ctx context.Context, key storage.Key) (storage.Object, error) {
-	scanner, columns := rows.NewScanner(s.dialect, rows.Full, false)
+	// The caller keeps the object: its memory is not taken back.
+	scanner := rows.NewScanner(s.dialect, &rows.Memory{}, rows.WholeDocument, false, "")
 	where := s.keysCondition(key)
-	found, err := s.reader.WithContext(ctx).Raw("SELECT "+strings.Join(columns, ", ")+" FROM resources WHERE "+where.SQL, where.Args...).Rows()
+	var got *storage.Object
+	err := s.dialect.Read(ctx, s.reader, "SELECT "+strings.Join(scanner.Columns, ", ")+" FROM resources WHERE "+where.SQL, where.Args, func(scan dialect.Scan) (bool, error) {
+		o := &storage.Object{}
+		if _, err := scanner.Scan(scan, o); err != nil {
+			return false, err
+		}
+		// A table of an older release may take different names for the same.
+		if o.Key == key {
+			got = o
+		}
+		return true, nil
+	})
 	if err != nil {
 		return storage.Object{}, s.fail(ctx, "get", err)
 	}
-	defer found.Close()
-	// A table of an older release may take different names for the same.
-	for found.Next() {
-		o, err := scanner.Scan(found.Scan)
-		if err != nil {
-			return storage.Object{}, s.fail(ctx, "get", err)
-		}
-		if o.Key == key {
-			return *o, nil
-		}
+	if got == nil {
+		return storage.Object{}, fmt.Errorf("%s: %w", key, storage.ErrNotFound)
 	}
-	if err := found.Err(); err != nil {
-		return storage.Object{}, s.fail(ctx, "get", err)
-	}
-	return storage.Object{}, fmt.Errorf("%s: %w", key, storage.ErrNotFound)
+	return *got, nil
 }
 
 // keysCondition selects the rows under any of the keys.
@@ -182,7 +187,7 @@ func (s *Store) keysCondition(keys ...storage.Key) dialect.Expr {
 // Versions implements storage.Storage.
 func (s *Store) Versions(ctx context.Context, cluster string, yield func(storage.Version) error) error {
 	q := &query.Query{Clusters: []string{cluster}, Projection: query.KeyOnly}
-	_, err := s.list(ctx, q, []string{"event_state"}, func(r row) error {
+	_, err := s.list(ctx, q, "event_state", func(r *row) error {
 		events, err := eventVersions(r.extra)
 		if err != nil {
 			return fmt.Errorf("%s: %w", r.Key, err)

@@ -1,0 +1,131 @@
+package dialect
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/stdlib"
+	"gorm.io/gorm"
+)
+
+// Bytes is what a column of texts or bytes is scanned into: nil for NULL. They are the
+// driver's own wherever it lends them, and valid only until the next row is read.
+type Bytes []byte
+
+// Scan reads the columns of a row into targets: *Bytes, or what database/sql takes.
+type Scan func(targets ...any) error
+
+// Rows reads a query's rows: each is called for every one, until it returns false.
+type Rows func(ctx context.Context, db *gorm.DB, text string, args []any, each func(Scan) (bool, error)) error
+
+// ReadRows is Rows by database/sql alone. It is what a transaction needs.
+func ReadRows(ctx context.Context, db *gorm.DB, text string, args []any, each func(Scan) (bool, error)) (err error) {
+	found, err := db.WithContext(ctx).Raw(text, args...).Rows()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, found.Close()) }()
+	scan := func(targets ...any) error {
+		for i, t := range targets {
+			if b, ok := t.(*Bytes); ok {
+				targets[i] = (*sql.RawBytes)(b)
+			}
+		}
+		return found.Scan(targets...)
+	}
+	for found.Next() {
+		if more, err := each(scan); err != nil || !more {
+			return err
+		}
+	}
+	return found.Err()
+}
+
+// Read takes the bytes from where the driver reads them off the connection;
+// database/sql would copy each value.
+func (postgres) Read(ctx context.Context, db *gorm.DB, text string, args []any, each func(Scan) (bool, error)) (err error) {
+	begin, n := time.Now(), int64(0)
+	defer func() { db.Logger.Trace(ctx, begin, func() (string, int64) { return text, n }, err) }()
+	pool, err := db.DB()
+	if err != nil {
+		return err
+	}
+	for first := true; ; first = false {
+		failed, err := readPooled(ctx, pool, text, args, func(s Scan) (bool, error) { n++; return each(s) })
+		if err = errors.Join(failed, err); err != nil && first && n == 0 && pgconn.SafeToRetry(failed) {
+			continue // on a connection that the server had closed
+		}
+		return err
+	}
+}
+
+// readPooled returns the error of the query apart from one of the pool.
+func readPooled(ctx context.Context, pool *sql.DB, text string, args []any, each func(Scan) (bool, error)) (failed, err error) {
+	conn, err := pool.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = conn.Raw(func(driverConn any) error {
+		native, ok := driverConn.(*stdlib.Conn)
+		if !ok {
+			return errors.New("the connection is not pgx's")
+		}
+		failed = readNative(ctx, native.Conn(), numbered(text), args, each)
+		return nil
+	})
+	return failed, errors.Join(err, conn.Close())
+}
+
+func readNative(ctx context.Context, conn *pgx.Conn, text string, args []any, each func(Scan) (bool, error)) error {
+	found, err := conn.Query(ctx, text, args...)
+	if err != nil {
+		return err
+	}
+	defer found.Close()
+	scan := func(targets ...any) error {
+		for i, t := range targets {
+			if b, ok := t.(*Bytes); ok {
+				targets[i] = (*pgtype.DriverBytes)(b)
+			}
+		}
+		return found.Scan(targets...)
+	}
+	for found.Next() {
+		if more, err := each(scan); err != nil || !more {
+			return err
+		}
+	}
+	found.Close()
+	return found.Err()
+}
+
+// numbered writes each ? as PostgreSQL counts its arguments.
+func numbered(text string) string {
+	var b strings.Builder
+	for n := 1; ; n++ {
+		before, after, found := strings.Cut(text, "?")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		b.WriteString("$" + strconv.Itoa(n))
+		text = after
+	}
+}
+
+// Read implements Dialect.
+func (sqlite) Read(ctx context.Context, db *gorm.DB, text string, args []any, each func(Scan) (bool, error)) error {
+	return ReadRows(ctx, db, text, args, each)
+}
+
+// Read implements Dialect.
+func (mysql) Read(ctx context.Context, db *gorm.DB, text string, args []any, each func(Scan) (bool, error)) error {
+	return ReadRows(ctx, db, text, args, each)
+}
