@@ -53,8 +53,16 @@ type Dialect interface {
 	// what it lacks. Interrupted behind any of them, the rest is what Adopt returns
 	// then.
 	Adopt(have Schema) []string
-	// Schema reads what table resources is now.
+	// Schema reads what there is now.
 	Schema(ctx context.Context, db *gorm.DB) (Schema, error)
+	// Online returns the steps that add to it what makes queries fast. Those that are not
+	// optional have one statement.
+	Online(have Schema) []Step
+	// Fill returns how the tables that Online adds are filled; nil if there is nothing to
+	// be filled.
+	Fill(have Schema) *Filling
+	// LockedOnline is Locked for what needs no transaction around it.
+	LockedOnline(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) error
 	// On returns the dialect for such a table: one of an older release may compare
 	// otherwise than ours.
 	On(have Schema) Dialect
@@ -80,6 +88,15 @@ type Dialect interface {
 	Keys(keys [][]string) Expr
 	// Contains returns a condition: the text is part of the column, bytewise.
 	Contains(column, text string) Expr
+	// Label returns the condition that metadata.labels has one of the values, by an index;
+	// false if there is none.
+	Label(key string, values []string) (Expr, bool)
+	// Behind returns the condition that a row comes behind the values in the order of its
+	// columns, such that an index in that order is used.
+	Behind(columns []Sorted) Expr
+	// Owned returns what a recursive statement goes on with behind its first rows: those
+	// that are owned by rows of owned, whose alias is o, below level n.
+	Owned(n int) string
 	// Number returns the value of a text column of 1 to 18 digits; 0 for any other
 	// text.
 	Number(column string) string
@@ -108,12 +125,11 @@ type Dialect interface {
 	Classify(err error) Class
 }
 
-// Schema is what a table is.
-type Schema struct {
-	// Columns maps names to types, as the database calls them; empty if there is no
-	// table.
-	Columns map[string]string
-	Indexes map[string]bool
+// Sorted is an expression that rows are sorted by, and its value in one of them.
+type Sorted struct {
+	SQL   string
+	Desc  bool
+	Value any
 }
 
 // JSON are the expressions over documents.
@@ -231,24 +247,4 @@ func keysIn(d Dialect, rows string, keys [][]string) Expr {
 func Tuples(columns, n int) string {
 	one := "(" + strings.TrimSuffix(strings.Repeat("?, ", columns), ", ") + ")"
 	return strings.TrimSuffix(strings.Repeat(one+", ", n), ", ")
-}
-
-// readSchema reads a schema by two queries: of names and types, and of names.
-func readSchema(ctx context.Context, db *gorm.DB, columns, indexes string) (Schema, error) {
-	have := Schema{Columns: map[string]string{}, Indexes: map[string]bool{}}
-	var found []struct{ Name, Kind string }
-	if err := db.WithContext(ctx).Raw(columns).Scan(&found).Error; err != nil {
-		return have, err
-	}
-	for _, c := range found {
-		have.Columns[c.Name] = strings.ToLower(c.Kind)
-	}
-	var names []string
-	if err := db.WithContext(ctx).Raw(indexes).Scan(&names).Error; err != nil {
-		return have, err
-	}
-	for _, name := range names {
-		have.Indexes[name] = true
-	}
-	return have, nil
 }

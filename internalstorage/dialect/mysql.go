@@ -32,6 +32,8 @@ type mysql struct {
 	// adopted says that the table is one of an older release, whose columns ignore
 	// case and trailing blanks, and which has a hash of the key in column key_hash.
 	adopted bool
+	// labels says that table resource_labels has those of all rows.
+	labels bool
 }
 
 func (mysql) Name() string { return "mysql" }
@@ -177,7 +179,7 @@ func (mysql) Tables() []string {
 			"UNIQUE KEY uni_group_version_resource_cluster_namespace_name (`group`, version, resource, cluster, namespace, name), " +
 			"KEY idx_group_version_resource_namespace_name (`group`, version, resource, namespace, name), " +
 			"KEY idx_group_version_resource_name (`group`, version, resource, name), " +
-			"KEY idx_cluster (cluster), KEY idx_cluster_uid (cluster, uid), KEY idx_cluster_owner_uid (cluster, owner_uid)) DEFAULT CHARSET utf8mb4",
+			"KEY idx_cluster (cluster)) DEFAULT CHARSET utf8mb4",
 	}
 }
 
@@ -206,25 +208,12 @@ func (mysql) Adopt(have Schema) []string {
 		alter(!have.Indexes[hashUnique], "ADD UNIQUE KEY "+hashUnique+" (key_hash)")
 		alter(have.Indexes[oldUnique], "DROP KEY "+oldUnique)
 	}
-	alter(!have.Indexes["idx_cluster_uid"], "ADD KEY idx_cluster_uid (cluster, uid)")
-	alter(!have.Indexes["idx_cluster_owner_uid"], "ADD KEY idx_cluster_owner_uid (cluster, owner_uid)")
 	return statements
 }
 
 // old says that the table was made by an older release: its names have a character
 // set.
 func (s Schema) old() bool { return s.Columns["name"] == "varchar" }
-
-func (mysql) Schema(ctx context.Context, db *gorm.DB) (Schema, error) {
-	return readSchema(ctx, db,
-		"SELECT column_name AS name, data_type AS kind FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'resources'",
-		"SELECT DISTINCT index_name FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name = 'resources'")
-}
-
-func (d mysql) On(have Schema) Dialect {
-	d.adopted = have.old()
-	return d
-}
 
 // lockWait is how long to wait for another process that changes the schema.
 const lockWait = 600 * time.Second

@@ -76,7 +76,7 @@ func postgresDSN(c *config.Config) (string, error) {
 func (postgres) KeyType() string { return `varchar(253) COLLATE "C"` }
 
 func (postgres) Tables() []string {
-	return append([]string{
+	return []string{
 		`CREATE TABLE resources (
 	id bigserial PRIMARY KEY,
 	"group" varchar(253) COLLATE "C" NOT NULL, version varchar(253) COLLATE "C" NOT NULL,
@@ -87,12 +87,11 @@ func (postgres) Tables() []string {
 	object jsonb NOT NULL, events jsonb, event_resource_versions jsonb,
 	created_at timestamptz NOT NULL, synced_at timestamptz NOT NULL, deleted_at timestamptz,
 	owners text, event_state text, raw bytea, raw_rv varchar(253))`,
-		`ALTER TABLE resources ALTER COLUMN raw SET STORAGE EXTERNAL`,
 		`CREATE UNIQUE INDEX uni_group_version_resource_cluster_namespace_name ON resources ("group", version, resource, cluster, namespace, name)`,
 		`CREATE INDEX idx_group_version_resource_namespace_name ON resources ("group", version, resource, namespace, name)`,
 		`CREATE INDEX idx_group_version_resource_name ON resources ("group", version, resource, name)`,
 		`CREATE INDEX idx_cluster ON resources (cluster)`,
-	}, uidIndexes()...)
+	}
 }
 
 func (postgres) Adopt(have Schema) []string {
@@ -103,22 +102,14 @@ func (postgres) Adopt(have Schema) []string {
 		}
 	}
 	if len(changes) == 0 {
-		return uidIndexes()
+		return nil
 	}
 	// To widen a varchar changes the catalog alone.
 	for _, c := range []string{`"group"`, "version", "resource", "kind", "owner_uid", "uid", "resource_version"} {
 		changes = append(changes, "ALTER COLUMN "+c+" TYPE varchar(253)")
 	}
-	return append([]string{"ALTER TABLE resources " + strings.Join(changes, ", ")}, uidIndexes()...)
+	return []string{"ALTER TABLE resources " + strings.Join(changes, ", ")}
 }
-
-func (postgres) Schema(ctx context.Context, db *gorm.DB) (Schema, error) {
-	return readSchema(ctx, db,
-		"SELECT column_name AS name, data_type AS kind FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = 'resources'",
-		"SELECT indexname FROM pg_indexes WHERE schemaname = current_schema() AND tablename = 'resources'")
-}
-
-func (p postgres) On(Schema) Dialect { return p }
 
 // lockNumber is the advisory lock of schema changes: "clusterp" in ASCII.
 const lockNumber = 0x636c757374657270
@@ -143,8 +134,9 @@ func (postgres) ForUpdate() string            { return " FOR UPDATE" }
 func (postgres) Column(name string) string    { return sqlite{}.Column(name) }
 func (postgres) Ordered(column string) string { return column + ` COLLATE "C"` }
 
+// Contains is what an index of trigrams is for.
 func (postgres) Contains(column, text string) Expr {
-	return Bind("strpos("+column+", CAST(? AS text)) > 0", text)
+	return Bind(column+" LIKE CAST(? AS text)", "%"+strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(text)+"%")
 }
 
 func (postgres) Number(column string) string {

@@ -19,7 +19,10 @@ import (
 
 // sqlite keeps everything in a file. Texts compare bytewise, and column object is
 // the text that it was given.
-type sqlite struct{}
+type sqlite struct {
+	// labels says that table resource_labels has those of all rows.
+	labels bool
+}
 
 func (sqlite) Name() string { return "sqlite" }
 
@@ -74,7 +77,7 @@ func (sqlite) Open(c *config.Config, options *gorm.Config) (reader, writer *gorm
 func (sqlite) KeyType() string { return `text` }
 
 func (sqlite) Tables() []string {
-	return append([]string{
+	return []string{
 		`CREATE TABLE resources (
 	id integer PRIMARY KEY AUTOINCREMENT,
 	"group" text NOT NULL, version text NOT NULL, resource text NOT NULL, kind text NOT NULL,
@@ -87,14 +90,6 @@ func (sqlite) Tables() []string {
 		`CREATE INDEX idx_group_version_resource_namespace_name ON resources ("group", version, resource, namespace, name)`,
 		`CREATE INDEX idx_group_version_resource_name ON resources ("group", version, resource, name)`,
 		`CREATE INDEX idx_cluster ON resources (cluster)`,
-	}, uidIndexes()...)
-}
-
-// uidIndexes find objects by their UID and by their owner's.
-func uidIndexes() []string {
-	return []string{
-		`CREATE INDEX IF NOT EXISTS idx_cluster_uid ON resources (cluster, uid)`,
-		`CREATE INDEX IF NOT EXISTS idx_cluster_owner_uid ON resources (cluster, owner_uid)`,
 	}
 }
 
@@ -105,14 +100,8 @@ func (sqlite) Adopt(have Schema) []string {
 			statements = append(statements, "ALTER TABLE resources ADD COLUMN "+column+" text")
 		}
 	}
-	return append(statements, uidIndexes()...)
+	return statements
 }
-
-func (sqlite) Schema(ctx context.Context, db *gorm.DB) (Schema, error) {
-	return readSchema(ctx, db, "SELECT name, type AS kind FROM pragma_table_info('resources')", "SELECT name FROM pragma_index_list('resources')")
-}
-
-func (s sqlite) On(Schema) Dialect { return s }
 
 // Locked needs no more than a transaction, which holds the only write lock.
 func (sqlite) Locked(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) error {

@@ -78,6 +78,7 @@ type Scanner struct {
 	// last has the texts that following rows often share.
 	last    object.Object
 	texts   [texts]dialect.Bytes
+	targets [texts + 3]any
 	deleted *time.Time
 	created time.Time
 	synced  time.Time
@@ -148,14 +149,13 @@ func (s *Scanner) Free() {
 // Scan reads one row into o, whose bytes are valid until the memory is freed, and so is
 // the text of the column beyond. Texts of an object stay valid.
 func (s *Scanner) Scan(scan dialect.Scan, o *object.Object) (more []byte, err error) {
-	var targets [texts + 3]any
 	for i := range s.texts {
 		s.texts[i] = nil
-		targets[i] = &s.texts[i]
+		s.targets[i] = &s.texts[i]
 	}
 	s.deleted = nil
-	targets[texts], targets[texts+1], targets[texts+2] = &s.created, &s.synced, &s.deleted
-	if err := scan(targets[:]...); err != nil {
+	s.targets[texts], s.targets[texts+1], s.targets[texts+2] = &s.created, &s.synced, &s.deleted
+	if err := scan(s.targets[:]...); err != nil {
 		return nil, err
 	}
 	*o = object.Object{}

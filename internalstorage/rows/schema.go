@@ -2,7 +2,9 @@ package rows
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"gorm.io/gorm"
 
@@ -18,27 +20,69 @@ const (
 	schemaTable = "CREATE TABLE IF NOT EXISTS clusterpedia_schema (version bigint NOT NULL PRIMARY KEY)"
 )
 
-// SchemaVersion is the version of the schema that this release needs.
-const SchemaVersion = 1
+// The migrations. The first is all that is needed to read and write; the others make
+// queries fast, and are made while servers read and write.
+const (
+	migrationTables = 1 + iota
+	migrationIndexes
+	migrationOptional
+	migrationLabels // dialect.MigrationLabels
+)
 
-// Pending returns what is to be done to bring the schema up to date.
-func Pending(ctx context.Context, db *gorm.DB, d dialect.Dialect) ([]storage.Migration, error) {
-	if db.WithContext(ctx).Migrator().HasTable("clusterpedia_schema") {
-		var version *int64
-		if err := db.WithContext(ctx).Raw("SELECT MAX(version) FROM clusterpedia_schema").Scan(&version).Error; err != nil {
-			return nil, fmt.Errorf("read the schema's version: %w", err)
-		}
-		if version != nil && *version >= SchemaVersion {
-			return nil, nil
-		}
-	}
+// Migration is one that is due.
+type Migration struct {
+	storage.Migration
+	// Required is whether nothing works without it.
+	Required bool
+	optional bool
+	fill     *dialect.Filling
+}
+
+// Pending returns what is to be done to bring the schema up to date, in order.
+func Pending(ctx context.Context, db *gorm.DB, d dialect.Dialect) ([]Migration, error) {
 	have, err := d.Schema(ctx, db)
 	if err != nil {
 		return nil, fmt.Errorf("read the schema: %w", err)
 	}
-	m := storage.Migration{Number: SchemaVersion, Summary: "create the tables"}
+	var due []Migration
+	if !have.Done(migrationTables) {
+		due = append(due, tables(d, have))
+	}
+	indexes := Migration{Migration: storage.Migration{Number: migrationIndexes, Summary: "add indexes"}}
+	for _, step := range d.Online(have) {
+		if !step.Optional {
+			indexes.Statements = append(indexes.Statements, step.Statements...)
+			continue
+		}
+		due = append(due, Migration{
+			Migration: storage.Migration{Number: migrationOptional, Summary: "add an index that the database may not allow", Statements: step.Statements}, optional: true,
+		})
+	}
+	if len(indexes.Statements) > 0 && len(have.Columns) > 0 {
+		at := len(due)
+		for at > 0 && due[at-1].optional {
+			at--
+		}
+		due = append(due[:at], append([]Migration{indexes}, due[at:]...)...)
+	}
+	if fill := d.Fill(have); fill != nil {
+		due = append(due, Migration{
+			Migration: storage.Migration{Number: migrationLabels, Summary: "fill the table of labels", Statements: []string{fill.Statement, done(migrationLabels)}}, optional: true, fill: fill,
+		})
+	}
+	return due, nil
+}
+
+func tables(d dialect.Dialect, have dialect.Schema) Migration {
+	m := Migration{Migration: storage.Migration{Number: migrationTables, Summary: "create the tables"}, Required: true}
+	var later []string // nobody waits for an index of an empty table
 	if len(have.Columns) == 0 {
 		m.Statements = d.Tables()
+		for _, step := range d.Online(have) {
+			if !step.Optional {
+				later = append(later, strings.ReplaceAll(strings.Join(step.Statements, ""), " CONCURRENTLY", ""))
+			}
+		}
 	} else {
 		m.Summary = "add to the tables of an older release what they lack"
 		m.Statements = d.Adopt(have)
@@ -46,31 +90,120 @@ func Pending(ctx context.Context, db *gorm.DB, d dialect.Dialect) ([]storage.Mig
 	for _, table := range []string{ownersTable, epochsTable} {
 		m.Statements = append(m.Statements, fmt.Sprintf(table, d.KeyType()))
 	}
-	m.Statements = append(m.Statements, schemaTable, fmt.Sprintf("INSERT INTO clusterpedia_schema (version) VALUES (%d)", SchemaVersion))
-	return []storage.Migration{m}, nil
+	m.Statements = append(append(m.Statements, later...), schemaTable, done(migrationTables))
+	return m
 }
 
-// Migrate brings the schema up to date. Several processes may call it at once, on
-// an empty database too.
-func Migrate(ctx context.Context, db *gorm.DB, d dialect.Dialect, done func(storage.Migration)) error {
-	if pending, err := Pending(ctx, db, d); err == nil && len(pending) == 0 {
+func done(number int) string {
+	return fmt.Sprintf("INSERT INTO clusterpedia_schema (version) VALUES (%d)", number)
+}
+
+// MigrateTables makes the migration that nothing works without, if it is due. Several
+// processes may call it at once, on an empty database too.
+func MigrateTables(ctx context.Context, db *gorm.DB, d dialect.Dialect, made func(Migration)) error {
+	if due, err := Pending(ctx, db, d); err == nil && (len(due) == 0 || !due[0].Required) {
 		return nil
 	}
 	return d.Locked(ctx, db, func(tx *gorm.DB) error {
-		pending, err := Pending(ctx, tx, d)
+		due, err := Pending(ctx, tx, d)
+		if err != nil || len(due) == 0 || !due[0].Required {
+			return err
+		}
+		if err := run(tx, due[0]); err != nil {
+			return err
+		}
+		made(due[0])
+		return nil
+	})
+}
+
+func run(db *gorm.DB, m Migration) error {
+	for _, statement := range m.Statements {
+		if err := db.Exec(statement).Error; err != nil {
+			return fmt.Errorf("migration %d: %w", m.Number, err)
+		}
+	}
+	return nil
+}
+
+// MigrateOnline makes the other migrations, while other processes read and write, and
+// maybe make them too. What the database refuses of those that are optional is left out;
+// refused is told.
+func MigrateOnline(ctx context.Context, db *gorm.DB, d dialect.Dialect, made func(Migration), refused func(Migration, error)) error {
+	if due, err := Pending(ctx, db, d); err == nil && len(due) == 0 {
+		return nil
+	}
+	return d.LockedOnline(ctx, db, func(conn *gorm.DB) error {
+		due, err := Pending(ctx, conn, d)
 		if err != nil {
 			return err
 		}
-		for _, m := range pending {
-			for _, statement := range m.Statements {
-				if err := tx.Exec(statement).Error; err != nil {
-					return fmt.Errorf("migration %d: %w", m.Number, err)
-				}
+		var missing bool
+		for _, m := range due {
+			if m.fill != nil && missing {
+				continue // there may be no table to be filled
 			}
-			if done != nil {
-				done(m)
+			if m.fill != nil {
+				err = fill(conn, m)
+			} else {
+				err = run(conn, m)
+			}
+			switch {
+			case err == nil:
+				made(m)
+			case m.optional && ctx.Err() == nil:
+				missing = true
+				refused(m, err)
+			default:
+				return err
 			}
 		}
 		return nil
 	})
+}
+
+// fill goes through the rows in steps, so that nobody waits long for one. Begun anew it
+// finds most of them filled.
+func fill(db *gorm.DB, m Migration) error {
+	var last *int64
+	if err := db.Raw("SELECT MAX(id) FROM resources").Scan(&last).Error; err != nil {
+		return err
+	}
+	if last == nil {
+		last = new(int64)
+	}
+	for at := int64(0); at < *last; at += m.fill.Rows {
+		if err := db.Exec(m.fill.Statement, at, at+m.fill.Rows).Error; err != nil {
+			return fmt.Errorf("migration %d, behind row %d: %w", m.Number, at, err)
+		}
+	}
+	err := db.Exec(done(migrationLabels)).Error
+	var count int64
+	if err != nil { // another process may have said so meanwhile
+		return errors.Join(db.Raw("SELECT COUNT(*) FROM clusterpedia_schema WHERE version = ?", migrationLabels).Scan(&count).Error, unless(count > 0, err))
+	}
+	return nil
+}
+
+func unless(ok bool, err error) error {
+	if ok {
+		return nil
+	}
+	return err
+}
+
+// Empty reports whether there are no rows.
+func Empty(ctx context.Context, db *gorm.DB) (bool, error) {
+	var found []int
+	err := db.WithContext(ctx).Raw("SELECT 1 FROM resources LIMIT 1").Scan(&found).Error
+	return len(found) == 0, err
+}
+
+// Summaries joins what migrations do, for a message.
+func Summaries(due []Migration) string {
+	texts := make([]string, len(due))
+	for i, m := range due {
+		texts[i] = m.Summary
+	}
+	return strings.Join(texts, ", ")
 }

@@ -62,6 +62,12 @@ func (b *Builder) Where() (Expr, error) {
 	}
 	fields := slices.Clone(q.Fields)
 	for _, r := range q.Labels {
+		if r.Operator == query.In {
+			if indexed, ok := b.dialect.Label(r.Key, r.Values); ok {
+				conditions = append(conditions, indexed)
+				continue
+			}
+		}
 		path := []query.PathElement{{Name: "metadata"}, {Name: "labels"}, {Name: r.Key}}
 		fields = append(fields, query.FieldRequirement{Path: path, Operator: r.Operator, Values: r.Values})
 	}
@@ -167,31 +173,32 @@ func (b *Builder) visible(v *query.Visibility) Expr {
 	return or(alternatives)
 }
 
-// links are all pairs of an owner and a stored object that it owns: controllers
-// stand in the objects' rows, the others in a table of their own.
-const links = "(SELECT id, cluster, uid, owner_uid FROM resources WHERE owner_uid <> '' UNION ALL " +
-	"SELECT s.id, s.cluster, s.uid, x.owner_uid FROM resource_owners x JOIN resources s ON s.id = x.id)"
-
 // owned returns the condition that a row is owned, so many generations down, by
 // the owner that is asked for. It goes down from the owner.
 func (b *Builder) owned() Expr {
 	w := b.query.Owner
-	first := and([]Expr{b.in("l.owner_uid", []string{w.UID}), b.in("l.cluster", b.query.Clusters)})
-	first.SQL = "SELECT 0 AS level, l.id, l.cluster, l.uid FROM " + links + " l WHERE " + first.SQL
-	if w.UID == "" {
-		first = b.owner("t")
-		first.SQL = "SELECT 0 AS level, l.id, l.cluster, l.uid FROM resources t JOIN " + links + " l ON " + b.owns("t") + " WHERE " + first.SQL
+	var first Expr
+	if w.UID != "" {
+		of := func(alias string) Expr {
+			return and([]Expr{b.in(alias+".owner_uid", []string{w.UID}), b.in(alias+".cluster", b.query.Clusters)})
+		}
+		first = dialect.Exprf("SELECT 0 AS level, r.id, r.cluster, r.uid FROM resources r WHERE r.owner_uid <> '' AND %s UNION "+
+			"SELECT 0 AS level, s.id, s.cluster, s.uid FROM resource_owners x JOIN resources s ON s.id = x.id WHERE %s", of("r"), of("x"))
+	} else {
+		owner := b.owner("t")
+		first = dialect.Exprf("SELECT 0 AS level, r.id, r.cluster, r.uid FROM resources t JOIN resources r ON "+b.owns("t", "r")+" WHERE r.owner_uid <> '' AND %s UNION "+
+			"SELECT 0 AS level, s.id, s.cluster, s.uid FROM resources t JOIN resource_owners x ON "+b.owns("t", "x")+" JOIN resources s ON s.id = x.id WHERE %s", owner, owner)
 	}
-	n := strconv.Itoa(w.Seniority)
-	next := "SELECT o.level + 1, l.id, l.cluster, l.uid FROM owned o JOIN " + links + " l ON " + b.owns("o") + " WHERE o.level < " + n
-	first.SQL = "resources.id IN (WITH RECURSIVE owned (level, id, cluster, uid) AS (" + first.SQL + " UNION " + next +
-		") SELECT id FROM owned WHERE level = " + n + ")"
-	return first
+	if w.Seniority == 0 {
+		return dialect.Exprf("resources.id IN (SELECT id FROM (%s) AS owned)", first)
+	}
+	return dialect.Exprf("resources.id IN (WITH RECURSIVE owned (level, id, cluster, uid) AS (%s UNION "+b.dialect.Owned(w.Seniority)+
+		") SELECT id FROM owned WHERE level = "+strconv.Itoa(w.Seniority)+")", first)
 }
 
-// owns returns the condition that the row of a table alias owns that of link l.
-func (b *Builder) owns(alias string) string {
-	return b.dialect.Same("l.cluster", alias+".cluster") + " AND " + b.dialect.Same("l.owner_uid", alias+".uid")
+// owns returns the condition that the row of one table owns that of another.
+func (b *Builder) owns(owner, owned string) string {
+	return b.dialect.Same(owned+".cluster", owner+".cluster") + " AND " + b.dialect.Same(owned+".owner_uid", owner+".uid")
 }
 
 // owner returns the condition that the row of a table alias is the owner asked for
@@ -287,21 +294,15 @@ func join(conditions []Expr, by string) Expr {
 // After returns the condition that a row comes behind the object in the query's
 // order. The object may be what a client's token says.
 func (b *Builder) After(o *object.Object) (Expr, error) {
-	var alternatives []Expr
-	var equal []Expr
+	var columns []dialect.Sorted
 	for _, c := range b.order() {
 		value := c.value(o)
 		if text, ok := value.(string); ok && !storable(text) {
 			return Expr{}, &query.InvalidQueryError{Field: "continue", Value: b.query.Continue, Reason: "not a token of this server"}
 		}
-		operator := " > ?"
-		if c.desc {
-			operator = " < ?"
-		}
-		alternatives = append(alternatives, and(append(slices.Clone(equal), dialect.Bind(c.sql+operator, value))))
-		equal = append(equal, dialect.Bind(c.sql+" = ?", value))
+		columns = append(columns, dialect.Sorted{SQL: c.sql, Desc: c.desc, Value: value})
 	}
-	return or(alternatives), nil
+	return b.dialect.Behind(columns), nil
 }
 
 // OrderBy returns the query's order, which is total.

@@ -58,7 +58,7 @@ func (s *Store) applyError(ctx context.Context, err error, changes []storage.Cha
 	if err == nil || errors.Is(err, storage.ErrFenced) {
 		return err
 	}
-	if s.dialect.Classify(err) == dialect.BadData && len(changes) == 1 && changes[0].Put != nil {
+	if s.dialect().Classify(err) == dialect.BadData && len(changes) == 1 && changes[0].Put != nil {
 		return &storage.InvalidObjectError{Key: changes[0].Put.Key, Reason: err.Error()}
 	}
 	return s.fail(ctx, "apply", err)
@@ -103,7 +103,7 @@ func (s *Store) transaction(ctx context.Context, w storage.Writer, fn func(*gorm
 			}
 			return fn(tx)
 		})
-		if err == nil || attempt == attempts || s.dialect.Classify(err) != dialect.Conflict {
+		if err == nil || attempt == attempts || s.dialect().Classify(err) != dialect.Conflict {
 			return err
 		}
 		select {
@@ -139,7 +139,7 @@ func (s *Store) fence(tx *gorm.DB, w storage.Writer) error {
 
 func (s *Store) epoch(tx *gorm.DB, cluster string) (int64, error) {
 	var seen []int64
-	err := tx.Raw("SELECT epoch FROM clusterpedia_epochs WHERE cluster = ?"+s.dialect.ForUpdate(), cluster).Scan(&seen).Error
+	err := tx.Raw("SELECT epoch FROM clusterpedia_epochs WHERE cluster = ?"+s.dialect().ForUpdate(), cluster).Scan(&seen).Error
 	if err != nil || len(seen) == 0 {
 		return 0, err
 	}
@@ -151,7 +151,7 @@ func (s *Store) raiseEpoch(tx *gorm.DB, w storage.Writer) error {
 	if changed.Error != nil || changed.RowsAffected > 0 {
 		return changed.Error
 	}
-	return tx.Exec(s.dialect.InsertIgnore("clusterpedia_epochs", []string{"cluster", "epoch"}, 1), w.Cluster, w.Epoch).Error
+	return tx.Exec(s.dialect().InsertIgnore("clusterpedia_epochs", []string{"cluster", "epoch"}, 1), w.Cluster, w.Epoch).Error
 }
 
 // writeObjects stores and deletes what a run of changes leaves in the end.
@@ -202,22 +202,22 @@ func (s *Store) deleteKeys(tx *gorm.DB, keys []storage.Key) error {
 }
 
 func (s *Store) upsert(tx *gorm.DB, objects []*storage.Object) error {
-	columns := rows.Columns(s.dialect)
+	columns := rows.Columns(s.dialect())
 	quoted := make([]string, len(columns))
 	for i, c := range columns {
-		quoted[i] = s.dialect.Column(c)
+		quoted[i] = s.dialect().Column(c)
 	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	var args []any
 	for _, o := range objects {
-		values, err := rows.Row{Object: o, SyncedAt: now}.Values(s.dialect)
+		values, err := rows.Row{Object: o, SyncedAt: now}.Values(s.dialect())
 		if err != nil {
 			return fmt.Errorf("%s: %w", o.Key, err)
 		}
 		args = append(args, values...)
 	}
 	text := "INSERT INTO resources (" + strings.Join(quoted, ", ") + ") VALUES " + dialect.Tuples(len(columns), len(objects)) + " " +
-		s.dialect.Upsert(columns[len(dialect.KeyColumns()):], rows.Kept())
+		s.dialect().Upsert(columns[len(dialect.KeyColumns()):], rows.Kept())
 	return tx.Exec(text, args...).Error
 }
 
@@ -259,7 +259,7 @@ func (s *Store) writeOwners(tx *gorm.DB, objects []*storage.Object) error {
 			}
 		}
 		for part := range slices.Chunk(values, 3*chunk) {
-			if err := tx.Exec(s.dialect.InsertIgnore("resource_owners", []string{"cluster", "owner_uid", "id"}, len(part)/3), part...).Error; err != nil {
+			if err := tx.Exec(s.dialect().InsertIgnore("resource_owners", []string{"cluster", "owner_uid", "id"}, len(part)/3), part...).Error; err != nil {
 				return err
 			}
 		}
@@ -272,10 +272,10 @@ const purgeStep = 1000
 
 // Purge implements storage.Storage.
 func (s *Store) Purge(ctx context.Context, w storage.Writer, resource *storage.Resource) error {
-	where := s.dialect.Equal("cluster", []string{w.Cluster})
+	where := s.dialect().Equal("cluster", []string{w.Cluster})
 	if resource != nil {
 		for column, value := range map[string]string{"group": resource.Group, "version": resource.Version, "resource": resource.Resource} {
-			where = dialect.Exprf("%s AND %s", where, s.dialect.Equal(s.dialect.Column(column), []string{value}))
+			where = dialect.Exprf("%s AND %s", where, s.dialect().Equal(s.dialect().Column(column), []string{value}))
 		}
 	}
 	for {

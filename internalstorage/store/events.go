@@ -46,8 +46,8 @@ func (s *Store) recordEvents(tx *gorm.DB, cluster string, changes []storage.Chan
 			continue
 		}
 		var found []eventColumns
-		where := dialect.Exprf("%s AND %s", s.dialect.Equal("cluster", []string{cluster}), s.dialect.Equal("uid", []string{uid}))
-		err := tx.Raw("SELECT id, events, event_resource_versions, event_state FROM resources WHERE "+where.SQL+s.dialect.ForUpdate(), where.Args...).Scan(&found).Error
+		where := dialect.Exprf("%s AND %s", s.dialect().Equal("cluster", []string{cluster}), s.dialect().Equal("uid", []string{uid}))
+		err := tx.Raw("SELECT id, events, event_resource_versions, event_state FROM resources WHERE "+where.SQL+s.dialect().ForUpdate(), where.Args...).Scan(&found).Error
 		if err != nil {
 			return err
 		}

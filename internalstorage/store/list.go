@@ -40,18 +40,18 @@ func (s *Store) List(ctx context.Context, q *query.Query, yield func(*storage.Ob
 
 // list lists objects, with a column beyond them if extra is not empty.
 func (s *Store) list(ctx context.Context, q *query.Query, extra string, yield func(*row) error) (storage.Page, error) {
-	b := sqlquery.New(s.dialect, q)
+	b := sqlquery.New(s.dialect(), q)
 	where, err := b.Where()
 	if err != nil {
 		return storage.Page{}, err
 	}
-	raw, err := s.raw.Condition(s.dialect, q)
+	raw, err := s.raw.Condition(s.dialect(), q)
 	if err != nil {
 		return storage.Page{}, err
 	}
 	var page storage.Page
 	l := &lister{store: s, query: q, where: where, raw: raw, order: b.OrderBy(), left: q.Limit, offset: q.Offset, wanted: partRows, rows: s.lendRows()}
-	l.scanner = rows.NewScanner(s.dialect, s.blocks.Memory(), wantedDocument(q), q.Events, extra)
+	l.scanner = rows.NewScanner(s.dialect(), s.blocks.Memory(), wantedDocument(q), q.Events, extra)
 	defer l.free()
 	if q.Continue != "" {
 		after, err := q.Position()
@@ -186,7 +186,7 @@ func (l *lister) fail(ctx context.Context, doing string, err error) error {
 // read reads rows: for a client's own condition in a transaction that can write nothing.
 func (l *lister) read(ctx context.Context, text string, args []any, each func(dialect.Scan) (bool, error)) (err error) {
 	if l.raw.SQL == "" {
-		return l.store.dialect.Read(ctx, l.store.reader, text, args, each)
+		return l.store.dialect().Read(ctx, l.store.reader, text, args, each)
 	}
 	db, done, err := l.reader(ctx)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gorm.io/gorm"
@@ -26,7 +27,8 @@ import (
 
 // Store is an open database.
 type Store struct {
-	dialect dialect.Dialect
+	// current is the dialect of the schema that there is.
+	current atomic.Pointer[dialect.Dialect]
 	// reader and writer may be the same.
 	reader, writer *gorm.DB
 	database       string
@@ -36,6 +38,9 @@ type Store struct {
 	// blocks and rows are the memory of lists; rows holds *[]row.
 	blocks rows.Blocks
 	rows   sync.Pool
+	// stop ends what goes on behind; background waits for it.
+	stop       context.CancelFunc
+	background sync.WaitGroup
 }
 
 var (
@@ -76,40 +81,79 @@ func Open(ctx context.Context, settings storage.Settings) (storage.Storage, erro
 		return nil, fmt.Errorf("connect to %s: %w", d.Name(), err)
 	}
 	s := &Store{
-		dialect: d, reader: reader, writer: writer, database: string(c.Database), metrics: !c.Metrics.Disable,
+		reader: reader, writer: writer, database: string(c.Database), metrics: !c.Metrics.Disable,
 		raw: sqlquery.Raw{Any: settings.Gates[gateRaw], Parameterized: settings.Gates[gateParameterized]}, log: settings.Logger,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	if err := s.prepare(ctx, settings.SkipMigrations, c.Migrates()); err != nil {
+	s.current.Store(&d)
+	behind, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	if err := s.prepare(ctx, behind, settings.SkipMigrations, c.Migrates()); err != nil {
 		return nil, errors.Join(err, s.Close(ctx))
 	}
 	return s, nil
 }
 
-// prepare sees to the schema.
-func (s *Store) prepare(ctx context.Context, skip, migrate bool) error {
-	switch {
-	case skip:
+// dialect returns the dialect of the schema that there is.
+func (s *Store) dialect() dialect.Dialect { return *s.current.Load() }
+
+// prepare sees to the schema. What only makes queries faster is made behind.
+func (s *Store) prepare(ctx, behind context.Context, skip, migrate bool) error {
+	if skip {
 		return s.look(ctx)
-	case migrate:
-		return s.Migrate(ctx, nil)
 	}
-	pending, err := s.Pending(ctx)
-	if err == nil && len(pending) > 0 {
-		err = fmt.Errorf("autoMigrate is false, and the schema is not up to date: %s; let a user who may change it start a server once with autoMigrate: true", pending[0].Summary)
+	if !migrate {
+		return errors.Join(s.refuseOld(ctx), s.look(ctx))
 	}
-	return errors.Join(err, s.look(ctx))
+	if err := rows.MigrateTables(ctx, s.writer, s.dialect(), s.made); err != nil {
+		return s.fail(ctx, "bring the schema up to date", err)
+	}
+	if empty, err := rows.Empty(ctx, s.writer); err != nil || empty {
+		return errors.Join(s.fail(ctx, "look for rows", err), s.migrateOnline(ctx, s.made), s.look(ctx))
+	}
+	s.background.Go(func() {
+		if err := errors.Join(s.migrateOnline(behind, s.made), s.look(behind)); err != nil && behind.Err() == nil {
+			s.log.Error("The schema could not be brought up to date; the next start tries again, until then some queries are slow", "err", err)
+		}
+	})
+	return s.look(ctx)
+}
+
+// refuseOld refuses a schema that cannot be worked with.
+func (s *Store) refuseOld(ctx context.Context) error {
+	due, err := rows.Pending(ctx, s.writer, s.dialect())
+	switch {
+	case err != nil:
+		return s.fail(ctx, "look at the schema", err)
+	case len(due) > 0 && due[0].Required:
+		return fmt.Errorf("autoMigrate is false, and the schema is not up to date: %s; let a user who may change it start a server once with autoMigrate: true, or run clusterpedia storage migrate", due[0].Summary)
+	case len(due) > 0:
+		s.log.Warn("autoMigrate is false, and some queries are slow until the schema is brought up to date by clusterpedia storage migrate", "missing", rows.Summaries(due))
+	}
+	return nil
+}
+
+func (s *Store) made(m rows.Migration) {
+	s.log.Info("The schema was changed", "migration", m.Number, "summary", m.Summary)
+}
+
+func (s *Store) migrateOnline(ctx context.Context, made func(rows.Migration)) error {
+	return rows.MigrateOnline(ctx, s.writer, s.dialect(), made, func(m rows.Migration, err error) {
+		s.log.Warn("The database refuses a change of the schema, without which some queries are slow", "migration", m.Number, "summary", m.Summary, "err", err)
+	})
 }
 
 // look sees what the table is that is there.
 func (s *Store) look(ctx context.Context) error {
-	have, err := s.dialect.Schema(ctx, s.reader)
+	d := s.dialect()
+	have, err := d.Schema(ctx, s.reader)
 	if err != nil {
 		return s.fail(ctx, "look at the schema", err)
 	}
-	s.dialect = s.dialect.On(have)
+	d = d.On(have)
+	s.current.Store(&d)
 	return nil
 }
 
@@ -142,7 +186,7 @@ func (s *Store) fail(ctx context.Context, doing string, err error) error {
 		return fmt.Errorf("%s: %w", doing, errors.Join(ctx.Err(), err))
 	}
 	wrapped := fmt.Errorf("%s: %w", doing, err)
-	switch s.dialect.Classify(err) {
+	switch s.dialect().Classify(err) {
 	case dialect.Conflict, dialect.Transient:
 		return storage.Retryable(wrapped)
 	}
@@ -152,10 +196,10 @@ func (s *Store) fail(ctx context.Context, doing string, err error) error {
 // Get implements storage.Storage.
 func (s *Store) Get(ctx context.Context, key storage.Key) (storage.Object, error) {
 	// The caller keeps the object: its memory is not taken back.
-	scanner := rows.NewScanner(s.dialect, &rows.Memory{}, rows.WholeDocument, false, "")
+	scanner := rows.NewScanner(s.dialect(), &rows.Memory{}, rows.WholeDocument, false, "")
 	where := s.keysCondition(key)
 	var got *storage.Object
-	err := s.dialect.Read(ctx, s.reader, "SELECT "+strings.Join(scanner.Columns, ", ")+" FROM resources WHERE "+where.SQL, where.Args, func(scan dialect.Scan) (bool, error) {
+	err := s.dialect().Read(ctx, s.reader, "SELECT "+strings.Join(scanner.Columns, ", ")+" FROM resources WHERE "+where.SQL, where.Args, func(scan dialect.Scan) (bool, error) {
 		o := &storage.Object{}
 		if _, err := scanner.Scan(scan, o); err != nil {
 			return false, err
@@ -181,7 +225,7 @@ func (s *Store) keysCondition(keys ...storage.Key) dialect.Expr {
 	for i, key := range keys {
 		values[i] = []string{key.Group, key.Version, key.Resource.Resource, key.Cluster, key.Namespace, key.Name}
 	}
-	return s.dialect.Keys(values)
+	return s.dialect().Keys(values)
 }
 
 // Versions implements storage.Storage.
@@ -204,13 +248,26 @@ func (s *Store) Probe(ctx context.Context) error {
 
 // Pending implements storage.Migrator.
 func (s *Store) Pending(ctx context.Context) ([]storage.Migration, error) {
-	pending, err := rows.Pending(ctx, s.writer, s.dialect)
-	return pending, s.fail(ctx, "look at the schema", err)
+	due, err := rows.Pending(ctx, s.writer, s.dialect())
+	migrations := make([]storage.Migration, len(due))
+	for i, m := range due {
+		migrations[i] = m.Migration
+	}
+	return migrations, s.fail(ctx, "look at the schema", err)
 }
 
-// Migrate implements storage.Migrator. Nothing else may be called meanwhile.
+// Migrate implements storage.Migrator.
 func (s *Store) Migrate(ctx context.Context, done func(storage.Migration)) error {
-	if err := rows.Migrate(ctx, s.writer, s.dialect, done); err != nil {
+	made := func(m rows.Migration) {
+		if s.made(m); done != nil {
+			done(m.Migration)
+		}
+	}
+	err := rows.MigrateTables(ctx, s.writer, s.dialect(), made)
+	if err == nil {
+		err = s.migrateOnline(ctx, made)
+	}
+	if err != nil {
 		return s.fail(ctx, "bring the schema up to date", err)
 	}
 	return s.look(ctx)
@@ -218,6 +275,8 @@ func (s *Store) Migrate(ctx context.Context, done func(storage.Migration)) error
 
 // Close implements storage.Storage.
 func (s *Store) Close(context.Context) error {
+	s.stop()
+	s.background.Wait()
 	var errs []error
 	for _, db := range []*gorm.DB{s.reader, s.writer} {
 		pool, err := db.DB()

@@ -1,0 +1,121 @@
+package dialect
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// children selects the rows that are owned by those of table o: by their controller,
+// and by one of their other owners.
+func children(d Dialect, level string) (byController, byOther string) {
+	same := func(alias string) string {
+		return d.Same(alias+".cluster", "o.cluster") + " AND " + d.Same(alias+".owner_uid", "o.uid")
+	}
+	return "SELECT " + level + " AS level, r.id, r.cluster, r.uid FROM %s resources r WHERE r.owner_uid <> '' AND " + same("r"),
+		"SELECT " + level + " AS level, s.id, s.cluster, s.uid FROM %s resource_owners x JOIN resources s ON s.id = x.id WHERE " + same("x")
+}
+
+// Owned is lateral, lest the planner, which cannot know how few rows there are to
+// begin with, joins all that are owned by anybody.
+func (d postgres) Owned(n int) string {
+	byController, byOther := children(d, "o.level + 1")
+	return fmt.Sprintf("SELECT l.level, l.id, l.cluster, l.uid FROM owned o CROSS JOIN LATERAL ("+byController+" UNION ALL "+byOther+" OFFSET 0) l WHERE o.level < %d", "", "", n)
+}
+
+// Owned implements Dialect.
+func (d sqlite) Owned(n int) string { return ownedTwice(d, n) }
+
+// Owned implements Dialect.
+func (d mysql) Owned(n int) string { return ownedTwice(d, n) }
+
+// ownedTwice recurs in two ways, for neither pushes a condition into a union.
+func ownedTwice(d Dialect, n int) string {
+	byController, byOther := children(d, "o.level + 1")
+	below := fmt.Sprintf(" AND o.level < %d", n)
+	return fmt.Sprintf(byController+below+" UNION "+byOther+below, "owned o CROSS JOIN", "owned o CROSS JOIN")
+}
+
+// Behind implements Dialect.
+func (postgres) Behind(columns []Sorted) Expr { return behindRow(columns) }
+
+// Behind implements Dialect.
+func (sqlite) Behind(columns []Sorted) Expr { return behindRow(columns) }
+
+// Behind implements Dialect: MySQL uses no index for a comparison of rows.
+func (mysql) Behind(columns []Sorted) Expr { return behindEach(columns) }
+
+func behindRow(columns []Sorted) Expr {
+	if slices.ContainsFunc(columns, func(c Sorted) bool { return c.Desc != columns[0].Desc }) {
+		return behindEach(columns)
+	}
+	texts, args := make([]string, len(columns)), make([]any, len(columns))
+	for i, c := range columns {
+		texts[i], args[i] = c.SQL, c.Value
+	}
+	if len(columns) == 1 {
+		return Bind(texts[0]+columns[0].behind()+" ?", args...)
+	}
+	return Bind("("+strings.Join(texts, ", ")+")"+columns[0].behind()+" "+Tuples(len(columns), 1), args...)
+}
+
+func (c Sorted) behind() string {
+	if c.Desc {
+		return " <"
+	}
+	return " >"
+}
+
+// behindEach has an alternative for each column by which a row may differ first. The
+// bound of the first column is what an index can be entered at.
+func behindEach(columns []Sorted) Expr {
+	var alternatives, equal []Expr
+	for _, c := range columns {
+		differs := append(slices.Clone(equal), Bind(c.SQL+c.behind()+" ?", c.Value))
+		alternatives = append(alternatives, Exprf("("+strings.TrimSuffix(strings.Repeat("%s AND ", len(differs)), " AND ")+")", differs...))
+		equal = append(equal, Bind(c.SQL+" = ?", c.Value))
+	}
+	bound := Bind(columns[0].SQL+columns[0].behind()+"= ?", columns[0].Value)
+	return Exprf("(%s AND ("+strings.TrimSuffix(strings.Repeat("%s OR ", len(alternatives)), " OR ")+"))", append([]Expr{bound}, alternatives...)...)
+}
+
+// labelsOf is what the index of labels has of a row: see postgres.Online.
+const labelsOf = "(object -> 'metadata' -> 'labels')"
+
+// maxLabelValues is from how many values on one look at all rows is better than as many
+// searches.
+const maxLabelValues = 100
+
+// Label implements Dialect.
+func (postgres) Label(key string, values []string) (Expr, bool) {
+	if len(values) > maxLabelValues {
+		return Expr{}, false
+	}
+	alternatives := make([]Expr, len(values))
+	for i, value := range values {
+		text, err := json.Marshal(map[string]string{key: value})
+		if err != nil {
+			return Expr{}, false
+		}
+		alternatives[i] = Bind(labelsOf+" @> CAST(? AS jsonb)", string(text))
+	}
+	return Exprf("("+strings.TrimSuffix(strings.Repeat("%s OR ", len(alternatives)), " OR ")+")", alternatives...), true
+}
+
+// Label implements Dialect.
+func (d sqlite) Label(key string, values []string) (Expr, bool) {
+	return labelTable(d.labels, key, values)
+}
+
+// Label implements Dialect.
+func (d mysql) Label(key string, values []string) (Expr, bool) {
+	return labelTable(d.labels, key, values)
+}
+
+func labelTable(ready bool, key string, texts []string) (Expr, bool) {
+	if !ready {
+		return Expr{}, false
+	}
+	return Exprf("resources.id IN (SELECT id FROM resource_labels WHERE name = %s AND value IN %s)", Bind("?", key), values("?", texts)), true
+}

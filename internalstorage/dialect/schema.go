@@ -1,0 +1,321 @@
+package dialect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"gorm.io/gorm"
+)
+
+// Schema is what there is in a database.
+type Schema struct {
+	// Columns maps the names of the columns of table resources to their types, as the
+	// database calls them; empty if there is no table.
+	Columns map[string]string
+	// Indexes are those of resources and of the tables beside it that can be used; Broken
+	// are those that were left half made.
+	Indexes map[string]bool
+	Broken  []string
+	// Triggers are those on resources.
+	Triggers map[string]bool
+	// Versions are the numbers of the migrations that say that they are done.
+	Versions []int64
+	// Bytewise says that names compare bytewise.
+	Bytewise bool
+	// Compression is that of new documents in PostgreSQL: "lz4" or "pglz"; empty if it
+	// cannot be chosen.
+	Compression string
+}
+
+// Done reports whether a migration says that it is done.
+func (s Schema) Done(number int64) bool { return slices.Contains(s.Versions, number) }
+
+// Step is a change of the schema that is made while others read and write.
+type Step struct {
+	Statements []string
+	// Optional is what a database may refuse. Without it some queries take longer.
+	Optional bool
+}
+
+// Filling fills a table from the rows of resources, Rows of them at a time.
+type Filling struct {
+	// Statement has two arguments: the id behind which to begin, and that of the last row.
+	Statement string
+	Rows      int64
+}
+
+// LabelTriggers are on resources where table resource_labels is kept.
+func labelTriggers() []string {
+	return []string{"resource_labels_insert", "resource_labels_update", "resource_labels_delete"}
+}
+
+// labelled says that the triggers are there that keep table resource_labels.
+func (s Schema) labelled() bool {
+	return !slices.ContainsFunc(labelTriggers(), func(name string) bool { return !s.Triggers[name] })
+}
+
+// MigrationLabels is the number of the migration behind which table resource_labels has
+// the labels of all rows.
+const MigrationLabels = 4
+
+func (s Schema) hasLabels() bool { return s.labelled() && s.Done(MigrationLabels) }
+
+// indexSteps returns the steps that make the indexes that there are not yet. A statement
+// is made of the index's name.
+func indexSteps(have Schema, create string, indexes [][2]string) []Step {
+	var steps []Step
+	for _, index := range indexes {
+		if !have.Indexes[index[0]] {
+			steps = append(steps, Step{Statements: []string{fmt.Sprintf(create, index[0], index[1])}})
+		}
+	}
+	return steps
+}
+
+// readSchema reads a schema by queries of names and types of columns, of names of indexes
+// and of triggers.
+func readSchema(ctx context.Context, db *gorm.DB, columns, indexes, triggers string) (Schema, error) {
+	have := Schema{Columns: map[string]string{}, Indexes: map[string]bool{}, Triggers: map[string]bool{}, Bytewise: true}
+	db = db.WithContext(ctx)
+	var found []struct{ Name, Kind string }
+	if err := db.Raw(columns).Scan(&found).Error; err != nil {
+		return have, err
+	}
+	for _, c := range found {
+		have.Columns[c.Name] = strings.ToLower(c.Kind)
+	}
+	for text, into := range map[string]map[string]bool{indexes: have.Indexes, triggers: have.Triggers} {
+		var names []string
+		if text == "" {
+			continue
+		}
+		if err := db.Raw(text).Scan(&names).Error; err != nil {
+			return have, err
+		}
+		for _, name := range names {
+			into[name] = true
+		}
+	}
+	if !db.Migrator().HasTable("clusterpedia_schema") {
+		return have, nil
+	}
+	return have, db.Raw("SELECT version FROM clusterpedia_schema").Scan(&have.Versions).Error
+}
+
+// Schema implements Dialect.
+func (postgres) Schema(ctx context.Context, db *gorm.DB) (Schema, error) {
+	const ours = "n.nspname = current_schema() AND t.relname IN ('resources', 'resource_owners')"
+	have, err := readSchema(ctx, db,
+		"SELECT column_name AS name, data_type AS kind FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = 'resources'",
+		"SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace WHERE i.indisvalid AND "+ours, "")
+	if err != nil || len(have.Columns) == 0 {
+		return have, err
+	}
+	db = db.WithContext(ctx)
+	var collation *string
+	return have, errors.Join(
+		db.Raw("SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace WHERE NOT i.indisvalid AND "+ours).Scan(&have.Broken).Error,
+		db.Raw("SELECT CASE WHEN c.collname = 'default' THEN (SELECT datcollate FROM pg_database WHERE datname = current_database()) ELSE c.collname END FROM pg_attribute a JOIN pg_collation c ON c.oid = a.attcollation "+
+			"WHERE a.attrelid = 'resources'::regclass AND a.attname = 'name'").Scan(&collation).Error,
+		db.Raw("SELECT CASE WHEN attcompression = 'l' THEN 'lz4' ELSE 'pglz' END FROM pg_attribute, pg_settings WHERE attrelid = 'resources'::regclass AND attname = 'object' "+
+			"AND pg_settings.name = 'default_toast_compression' AND 'lz4' = ANY(pg_settings.enumvals)").Scan(&have.Compression).Error,
+		func() error {
+			have.Bytewise = collation != nil && (*collation == "C" || *collation == "POSIX")
+			return nil
+		}(),
+	)
+}
+
+// Online makes the indexes of labels over an expression: so they need no column, and rows
+// of older releases are in it as they are.
+func (postgres) Online(have Schema) []Step {
+	var steps []Step
+	if have.Compression == "pglz" {
+		steps = append(steps, Step{Statements: []string{
+			"ALTER TABLE resources ALTER COLUMN object SET COMPRESSION lz4, ALTER COLUMN raw SET COMPRESSION lz4",
+		}})
+	}
+	for _, name := range have.Broken {
+		steps = append(steps, Step{Statements: []string{`DROP INDEX CONCURRENTLY IF EXISTS "` + name + `"`}})
+	}
+	indexes := [][2]string{
+		{"idx_cluster_uid", "(cluster, uid)"},
+		{"idx_labels", "USING gin (" + labelsOf + " jsonb_path_ops)"},
+		{"idx_owner_uid", "(owner_uid, cluster) WHERE owner_uid <> ''"},
+		{"idx_type_created_at", `("group", version, resource, created_at)`},
+		{"idx_created_at", "(created_at)"},
+	}
+	if !have.Bytewise {
+		indexes = append(indexes, [2]string{"idx_type_bytewise", `("group", version, resource, cluster COLLATE "C", namespace COLLATE "C", name COLLATE "C")`})
+	}
+	steps = append(steps, indexSteps(have, "CREATE INDEX CONCURRENTLY %s ON resources %s", indexes)...)
+	if len(steps) > 0 {
+		// The planner knows which labels are frequent only once it has looked.
+		steps = append(steps, Step{Statements: []string{"ANALYZE resources"}})
+	}
+	if !have.Indexes["idx_name_trigrams"] {
+		steps = append(steps, Step{Optional: true, Statements: []string{
+			"CREATE EXTENSION IF NOT EXISTS pg_trgm",
+			"CREATE INDEX CONCURRENTLY idx_name_trigrams ON resources USING gin (name gin_trgm_ops)",
+		}})
+	}
+	return steps
+}
+
+// Fill implements Dialect.
+func (postgres) Fill(Schema) *Filling { return nil }
+
+// On implements Dialect.
+func (p postgres) On(Schema) Dialect { return p }
+
+// LockedOnline asks for the lock again and again: who waits for it within a statement
+// would himself be waited for by whoever builds an index.
+func (postgres) LockedOnline(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) error {
+	return db.WithContext(ctx).Connection(func(conn *gorm.DB) error {
+		for {
+			var got bool
+			if err := conn.Raw("SELECT pg_try_advisory_lock(?)", int64(lockNumber)+1).Scan(&got).Error; err != nil {
+				return fmt.Errorf("wait for the lock of schema changes: %w", err)
+			}
+			if got {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(lockPause):
+			}
+		}
+		err := fn(conn)
+		return errors.Join(err, conn.WithContext(context.WithoutCancel(ctx)).Exec("SELECT pg_advisory_unlock(?)", int64(lockNumber)+1).Error)
+	})
+}
+
+// lockPause is between two questions for a lock.
+const lockPause = 200 * time.Millisecond
+
+// Schema implements Dialect.
+func (sqlite) Schema(ctx context.Context, db *gorm.DB) (Schema, error) {
+	return readSchema(ctx, db, "SELECT name, type AS kind FROM pragma_table_info('resources')",
+		"SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name IN ('resources', 'resource_owners')",
+		"SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'resources'")
+}
+
+// Online keeps labels in a table beside, by triggers: so they are right for what older
+// releases write, too.
+func (sqlite) Online(have Schema) []Step {
+	steps := indexSteps(have, "CREATE INDEX IF NOT EXISTS %s ON %s", [][2]string{
+		{"idx_cluster_uid", "resources (cluster, uid)"},
+		{"idx_owner_uid", "resources (owner_uid, cluster) WHERE owner_uid <> ''"},
+		{"idx_type_created_at", `resources ("group", version, resource, created_at)`},
+		{"idx_created_at", "resources (created_at)"},
+		{"idx_resource_owners_owner_uid", "resource_owners (owner_uid)"},
+	})
+	if have.labelled() {
+		return steps
+	}
+	const labels = "json_extract(%[1]s.object, '$.metadata.labels')"
+	const insert = "INSERT OR IGNORE INTO resource_labels (name, value, id) SELECT l.key, l.value, NEW.id FROM json_each(NEW.object, '$.metadata.labels') AS l WHERE l.type = 'text';"
+	return append(steps, Step{Optional: true, Statements: []string{
+		"CREATE TABLE IF NOT EXISTS resource_labels (name text NOT NULL, value text NOT NULL, id integer NOT NULL, PRIMARY KEY (name, value, id)) WITHOUT ROWID",
+		"CREATE INDEX IF NOT EXISTS idx_resource_labels_id ON resource_labels (id)",
+		"CREATE TRIGGER IF NOT EXISTS resource_labels_insert AFTER INSERT ON resources BEGIN " + insert + " END",
+		"CREATE TRIGGER IF NOT EXISTS resource_labels_update AFTER UPDATE OF object ON resources WHEN " +
+			fmt.Sprintf(labels, "OLD") + " IS NOT " + fmt.Sprintf(labels, "NEW") + " BEGIN DELETE FROM resource_labels WHERE id = NEW.id; " + insert + " END",
+		"CREATE TRIGGER IF NOT EXISTS resource_labels_delete AFTER DELETE ON resources BEGIN DELETE FROM resource_labels WHERE id = OLD.id; END",
+	}})
+}
+
+// Fill implements Dialect.
+func (sqlite) Fill(have Schema) *Filling {
+	if have.Done(MigrationLabels) {
+		return nil
+	}
+	return &Filling{Rows: fillRows, Statement: "INSERT OR IGNORE INTO resource_labels (name, value, id) SELECT l.key, l.value, resources.id " +
+		"FROM resources, json_each(resources.object, '$.metadata.labels') AS l WHERE resources.id > ? AND resources.id <= ? AND l.type = 'text'"}
+}
+
+// fillRows is how many rows one statement fills a table from.
+const fillRows = 1000
+
+// On implements Dialect.
+func (s sqlite) On(have Schema) Dialect {
+	s.labels = have.hasLabels()
+	return s
+}
+
+// LockedOnline needs no lock: each statement waits for the only write lock.
+func (sqlite) LockedOnline(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) error {
+	return fn(db.WithContext(ctx))
+}
+
+// Schema implements Dialect.
+func (mysql) Schema(ctx context.Context, db *gorm.DB) (Schema, error) {
+	return readSchema(ctx, db,
+		"SELECT column_name AS name, data_type AS kind FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'resources'",
+		"SELECT DISTINCT index_name FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name IN ('resources', 'resource_owners')",
+		"SELECT trigger_name FROM information_schema.triggers WHERE event_object_schema = DATABASE() AND event_object_table = 'resources'")
+}
+
+// Online keeps labels in a table beside, by triggers, as SQLite does: MariaDB has no
+// indexes over lists.
+func (mysql) Online(have Schema) []Step {
+	indexes := [][2]string{
+		{"idx_cluster_uid", "resources (cluster, uid)"},
+		{"idx_owner_uid", "resources (owner_uid, cluster)"},
+		{"idx_created_at", "resources (created_at)"},
+		{"idx_resource_owners_owner_uid", "resource_owners (owner_uid)"},
+	}
+	if have.old() {
+		indexes = append(indexes, [2]string{"idx_type_created_at", "resources (`group`, version, resource, created_at)"})
+	}
+	steps := indexSteps(have, "CREATE INDEX %s ON %s", indexes)
+	if !have.old() && !have.Indexes["idx_type_newest"] {
+		steps = append(steps, Step{Optional: true, Statements: []string{
+			"CREATE INDEX idx_type_newest ON resources (`group`, version, resource, created_at DESC, cluster, namespace, name)",
+		}})
+	}
+	if have.labelled() {
+		return steps
+	}
+	insert := "INSERT IGNORE INTO resource_labels (id, name, value) SELECT NEW.id, n.name, v.value FROM " + fmt.Sprintf(mysqlLabels, "NEW.object") + "; "
+	const labels = "JSON_EXTRACT(%[1]s.object, '$.metadata.labels')"
+	return append(steps, Step{Optional: true, Statements: []string{
+		"CREATE TABLE IF NOT EXISTS resource_labels (id bigint unsigned NOT NULL, name varbinary(320) NOT NULL, value varbinary(255) NOT NULL, PRIMARY KEY (id, name), KEY idx_label (name, value, id))",
+		"DROP TRIGGER IF EXISTS resource_labels_insert", "DROP TRIGGER IF EXISTS resource_labels_update", "DROP TRIGGER IF EXISTS resource_labels_delete",
+		"CREATE TRIGGER resource_labels_insert AFTER INSERT ON resources FOR EACH ROW BEGIN " + insert + "END",
+		"CREATE TRIGGER resource_labels_update AFTER UPDATE ON resources FOR EACH ROW BEGIN IF NOT (" +
+			fmt.Sprintf(labels, "OLD") + " <=> " + fmt.Sprintf(labels, "NEW") + ") THEN DELETE FROM resource_labels WHERE id = NEW.id; " + insert + "END IF; END",
+		"CREATE TRIGGER resource_labels_delete AFTER DELETE ON resources FOR EACH ROW DELETE FROM resource_labels WHERE id = OLD.id",
+	}})
+}
+
+// mysqlLabels are the names and the values of the labels of a document, in the same
+// order. MariaDB misreads some names in a path.
+const mysqlLabels = "JSON_TABLE(JSON_KEYS(%[1]s, '$.metadata.labels'), '$[*]' COLUMNS (i FOR ORDINALITY, name varchar(320) PATH '$')) AS n " +
+	"JOIN JSON_TABLE(JSON_EXTRACT(%[1]s, '$.metadata.labels.*'), '$[*]' COLUMNS (i FOR ORDINALITY, value varchar(255) PATH '$')) AS v ON v.i = n.i " +
+	"WHERE n.name IS NOT NULL AND v.value IS NOT NULL"
+
+// Fill implements Dialect.
+func (mysql) Fill(have Schema) *Filling {
+	if have.Done(MigrationLabels) {
+		return nil
+	}
+	return &Filling{Rows: fillRows, Statement: "INSERT IGNORE INTO resource_labels (id, name, value) SELECT resources.id, n.name, v.value FROM resources JOIN " +
+		fmt.Sprintf(mysqlLabels, "resources.object") + " AND resources.id > ? AND resources.id <= ?"}
+}
+
+// On implements Dialect.
+func (d mysql) On(have Schema) Dialect {
+	d.adopted, d.labels = have.old(), have.hasLabels()
+	return d
+}
+
+// LockedOnline implements Dialect.
+func (d mysql) LockedOnline(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) error {
+	return d.Locked(ctx, db, fn)
+}
