@@ -38,30 +38,41 @@ func (s *Store) List(ctx context.Context, q *query.Query, yield func(*storage.Ob
 	return s.list(ctx, q, "", func(r *row) error { return yield(&r.Object) })
 }
 
-// list lists objects, with a column beyond them if extra is not empty.
-func (s *Store) list(ctx context.Context, q *query.Query, extra string, yield func(*row) error) (storage.Page, error) {
-	b := sqlquery.New(s.dialect(), q)
+// lister returns the lister of a query, with a column beyond the objects if extra is not
+// empty. It must be freed.
+func (s *Store) lister(q *query.Query, extra string) (*lister, error) {
+	d := s.dialect()
+	b := sqlquery.New(d, q)
 	where, err := b.Where()
 	if err != nil {
-		return storage.Page{}, err
+		return nil, err
 	}
-	raw, err := s.raw.Condition(s.dialect(), q)
+	raw, err := s.raw.Condition(d, q)
 	if err != nil {
-		return storage.Page{}, err
+		return nil, err
 	}
-	var page storage.Page
-	l := &lister{store: s, query: q, where: where, raw: raw, order: b.OrderBy(), left: q.Limit, offset: q.Offset, wanted: partRows, rows: s.lendRows()}
-	l.scanner = rows.NewScanner(s.dialect(), s.blocks.Memory(), wantedDocument(q), q.Events, extra)
-	defer l.free()
+	l := &lister{store: s, query: q, builder: b, where: where, raw: raw, order: b.OrderBy(), left: q.Limit, offset: q.Offset, wanted: partRows, rows: s.lendRows()}
+	l.scanner = rows.NewScanner(d, s.blocks.Memory(), wantedDocument(q), q.Events, extra)
 	if q.Continue != "" {
 		after, err := q.Position()
-		if err != nil {
-			return page, err
+		if err == nil {
+			l.after, err = b.After(after)
 		}
-		if l.after, err = b.After(after); err != nil {
-			return page, err
+		if err != nil {
+			l.free()
+			return nil, err
 		}
 	}
+	return l, nil
+}
+
+// list lists objects, with a column beyond them if extra is not empty.
+func (s *Store) list(ctx context.Context, q *query.Query, extra string, yield func(*row) error) (page storage.Page, err error) {
+	l, err := s.lister(q, extra)
+	if err != nil {
+		return page, err
+	}
+	defer l.free()
 	if page.Remaining, err = l.remaining(ctx); err != nil {
 		return page, l.fail(ctx, "count", err)
 	}
@@ -78,7 +89,7 @@ func (s *Store) list(ctx context.Context, q *query.Query, extra string, yield fu
 		}
 		if len(part) > 0 {
 			last = &part[len(part)-1].Object
-			if l.after, err = b.After(last); err != nil {
+			if l.after, err = l.builder.After(last); err != nil {
 				return page, err
 			}
 			l.offset = 0
@@ -98,6 +109,7 @@ func (s *Store) list(ctx context.Context, q *query.Query, extra string, yield fu
 type lister struct {
 	store        *Store
 	query        *query.Query
+	builder      *sqlquery.Builder
 	where, after dialect.Expr
 	// raw is the client's own condition.
 	raw   dialect.Expr
@@ -196,6 +208,16 @@ func (l *lister) read(ctx context.Context, text string, args []any, each func(di
 	return dialect.ReadRows(ctx, db, text, args, each)
 }
 
+// statement selects the next rows.
+func (l *lister) statement(limit int64) dialect.Expr {
+	where := l.condition()
+	text := "SELECT " + strings.Join(l.scanner.Columns, ", ") + " FROM resources" + where.SQL + " ORDER BY " + l.order + " LIMIT " + strconv.FormatInt(limit, 10)
+	if l.offset > 0 {
+		text += " OFFSET " + strconv.FormatInt(l.offset, 10)
+	}
+	return dialect.Expr{SQL: text, Args: where.Args}
+}
+
 // part reads the next rows, valid until it is called again, and says whether there are
 // more behind them.
 func (l *lister) part(ctx context.Context) (part []row, more bool, err error) {
@@ -203,16 +225,11 @@ func (l *lister) part(ctx context.Context) (part []row, more bool, err error) {
 	if l.query.Limit > 0 {
 		wanted = min(wanted, l.left)
 	}
-	where := l.condition()
-	// One row more tells whether there are more.
-	text := "SELECT " + strings.Join(l.scanner.Columns, ", ") + " FROM resources" + where.SQL + " ORDER BY " + l.order + " LIMIT " + strconv.FormatInt(wanted+1, 10)
-	if l.offset > 0 {
-		text += " OFFSET " + strconv.FormatInt(l.offset, 10)
-	}
+	statement := l.statement(wanted + 1) // the one more tells whether there are more
 	l.scanner.Free()
 	l.rows = l.rows[:0]
 	size := 0
-	err = l.read(ctx, text, where.Args, func(scan dialect.Scan) (bool, error) {
+	err = l.read(ctx, statement.SQL, statement.Args, func(scan dialect.Scan) (bool, error) {
 		if n := int64(len(l.rows)); n == wanted || size >= partBytes {
 			more = true
 			if n < wanted { // large objects: the server was asked for too many
