@@ -145,7 +145,7 @@ func searchAuthorization(t *testing.T, storage, config string) {
 		require.NotContains(t, mine, foreign)
 	}
 	require.Contains(t, d.mustKubectl(t, "--context", "host", "get", "--raw", anything, "--as", "carol", "--as-group", "system:authenticated"), `"resourceTypes":null`)
-	// Owners need not be visible for what they own to be found, and show nothing else.
+	// Owners are found by their names where the caller may see them.
 	require.NotContains(t, d.mustKubectl(t, "--context", "host", "get", "--raw", stack.Root+"/clusters/member-1/api/v1/pods?ownerName=web&ownerSeniority=1", "--as", "alice", "--as-group", "system:authenticated"), `"namespace":"default"`)
 }
 

@@ -495,6 +495,20 @@ metadata: {name: shells-member-1}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: shells-member-1}
 subjects:
 - {apiGroup: rbac.authorization.k8s.io, kind: User, name: bob}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: discover-member-1}
+rules:
+- {apiGroups: [search.clusterpedia.io], resources: [discoveryurls], resourceNames: [member-1], verbs: [get]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: discover-member-1}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: discover-member-1}
+subjects:
+- {apiGroup: rbac.authorization.k8s.io, kind: User, name: alice}
+- {apiGroup: rbac.authorization.k8s.io, kind: User, name: bob}
 `
 
 func accessPerResource(t *testing.T, d *deployment) {
@@ -521,6 +535,7 @@ func accessPerResource(t *testing.T, d *deployment) {
 		{"bob", []string{"--context", "proxied", "-n", "team-1", "delete", "pod", stubPod}, `cannot delete resource "pods"`},
 		{"bob", []string{"--context", "proxied", "get", "--raw", "/metrics"}, `cannot get resource "nonresourceurls"`},
 		{"bob", []string{"--context", "proxied", "version"}, ""},
+		{"carol", []string{"--context", "proxied", "get", "--raw", "/version"}, `cannot get resource "discoveryurls"`},
 		{"bob", []string{"--context", "member-1", "-n", "team-1", "get", "pods", "-l", "search.clusterpedia.io/forward"}, `cannot list resource "pods"`},
 		{"alice", []string{"--context", "proxied", "get", "secrets", "-A"}, `cannot list resource "secrets"`},
 	} {

@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 	"k8s.io/apiserver/pkg/util/compatibility"
@@ -155,6 +156,18 @@ func (o *Options) Validate() error {
 		errs = append(errs, validate()...)
 	}
 	return errors.Join(errs...)
+}
+
+// reviews returns an authorizer like that of requests, but for its memory: a Checker has
+// one of its own, and knows by it what a search costs.
+func (o *Options) reviews() (authorizer.Authorizer, error) {
+	forgetful := *o.Authorization
+	forgetful.AllowCacheTTL, forgetful.DenyCacheTTL = -1, -1
+	var info genericapiserver.AuthorizationInfo
+	if err := forgetful.ApplyTo(&info); err != nil {
+		return nil, err
+	}
+	return info.Authorizer, nil
 }
 
 // genericConfig returns the configuration of the generic server and the client

@@ -103,7 +103,14 @@ func (s *Server) install(ctx context.Context, scheme *runtime.Scheme, client *cl
 	}
 	var checker *visibility.Checker
 	if o.SearchAuthorization == SearchAuthorizationPerResource {
-		checker = &visibility.Checker{Authorizer: s.generic.Authorizer, Clusters: clusters.Lister(), Catalog: s.catalog, Storage: st}
+		reviews, err := o.reviews()
+		if err != nil {
+			return err
+		}
+		checker = visibility.New(visibility.Config{
+			Authorizer: reviews, AllowedFor: o.Authorization.AllowCacheTTL, DeniedFor: o.Authorization.DenyCacheTTL,
+			Clusters: clusters.Lister(), Catalog: s.catalog, Storage: st,
+		})
 	}
 	members, err := s.members(ctx, client, &o.Members)
 	if err != nil {

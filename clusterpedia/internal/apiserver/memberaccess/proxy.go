@@ -155,21 +155,21 @@ func (p *Proxy) serve(w http.ResponseWriter, req *http.Request, cluster string, 
 		p.Fail(w, req, errNoCluster())
 		return
 	}
-	pediacluster, err := p.Clusters.Get(cluster)
-	if err != nil {
-		p.Fail(w, req, apierrors.NewBadRequest(err.Error()))
-		return
-	}
 	info, err := p.resolve(req)
 	if err != nil {
 		p.Fail(w, req, err)
 		return
 	}
-	if p.Checker != nil {
+	if p.Checker != nil { // before anything tells whether there is such a cluster
 		if err := p.Checker.Member(req.Context(), cluster, info); err != nil {
 			p.Fail(w, req, err)
 			return
 		}
+	}
+	pediacluster, err := p.Clusters.Get(cluster)
+	if err != nil {
+		p.Fail(w, req, apierrors.NewBadRequest(err.Error()))
+		return
 	}
 	upgrade := httpstream.IsUpgradeRequest(req)
 	if upgradeNeeded && !upgrade {

@@ -73,7 +73,7 @@ func (c *Connecter) Connect(ctx context.Context, _ string, _ runtime.Object, res
 			discovery.NotFound(w)
 			return
 		}
-		c.handler.Serve(w, req, cluster, path) //nolint:contextcheck // that of the request
+		c.handler.Serve(w, req, cluster, path)
 	}), nil
 }
 

@@ -1,12 +1,14 @@
 package resources
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -46,6 +48,9 @@ type Config struct {
 	// Checker limits searches to what callers may see; nil: whoever may reach the path
 	// may see all of it.
 	Checker *visibility.Checker
+	// RecheckWatches is how often a Checker is asked again what a running watch may show;
+	// zero: every 15 seconds.
+	RecheckWatches time.Duration
 	// Members says what is passed on to member clusters; what it has in common with this
 	// is filled in.
 	Members memberaccess.Config
@@ -73,6 +78,9 @@ func NewHandler(c Config) *Handler {
 	verbs := []string{"get", "list"}
 	if _, ok := c.Storage.(storage.Watcher); ok {
 		verbs = append(verbs, "watch")
+	}
+	if c.RecheckWatches == 0 {
+		c.RecheckWatches = recheckWatches
 	}
 	codecs := serializer.NewCodecFactory(metaKinds)
 	h := &Handler{
@@ -124,6 +132,10 @@ func (h *Handler) Serve(w http.ResponseWriter, req *http.Request, cluster, path 
 		return
 	}
 	if cluster != "" {
+		if err := h.reach(req.Context(), cluster, info, forward); err != nil {
+			h.fail(w, req, APIError(err, schema.GroupResource{Group: info.APIGroup, Resource: info.Resource}, ""))
+			return
+		}
 		if _, err := h.Clusters.Get(cluster); err != nil {
 			h.fail(w, req, apierrors.NewBadRequest("the server could not find the requested cluster"))
 			return
@@ -159,7 +171,19 @@ func (h *Handler) Serve(w http.ResponseWriter, req *http.Request, cluster, path 
 		h.fail(w, req, apierrors.NewInternalError(err))
 		return
 	}
-	h.serveResource(w, inner.WithContext(request.WithRequestInfo(inner.Context(), info)), s, cluster, info)
+	h.serveResource(w, inner.WithContext(request.WithRequestInfo(inner.Context(), info)), s, cluster, info) //nolint:contextcheck // that of the request
+}
+
+// reach returns an error unless the caller may see or do anything of what is asked for. A
+// cluster of which he may not is to him as one that is not there.
+func (h *Handler) reach(ctx context.Context, cluster string, info *request.RequestInfo, forward bool) error {
+	switch {
+	case h.Checker == nil:
+		return nil
+	case forward:
+		return h.Checker.Member(ctx, cluster, info)
+	}
+	return h.Checker.Reach(ctx, cluster, info)
 }
 
 // isAPI reports whether a path is one of the API, and not of the server itself.
@@ -172,6 +196,16 @@ func (h *Handler) serveNonResource(w http.ResponseWriter, req *http.Request, clu
 	trimmed := strings.Trim(path, "/")
 	switch {
 	case isAPI(path):
+		if h.Checker != nil && cluster != "" {
+			allowed, err := h.Checker.Discover(req.Context(), cluster)
+			if err != nil {
+				h.fail(w, req, APIError(err, schema.GroupResource{}, ""))
+				return
+			}
+			if !allowed {
+				cluster = "" // what some cluster has tells nothing of this one
+			}
+		}
 		h.discovery.ServeHTTP(w, req, cluster, path)
 	case trimmed == "version":
 		responsewriters.WriteRawJSON(http.StatusOK, version.Get(), w)
@@ -202,58 +236,60 @@ func (h *Handler) serveResource(w http.ResponseWriter, req *http.Request, s *sco
 		s = h.forTable(req.Context(), r, cluster)
 		handlers.GetResource(r, &s.RequestScope)(w, req)
 	case "list", "watch":
-		source, ok := h.Storage.(storage.Watcher)
-		if info.Verb == "watch" && !ok {
-			h.fail(w, req, apierrors.NewMethodNotSupported(s.Resource.GroupResource(), "watch"))
-			return
-		}
-		options, err := listoptions.Parse(listoptions.Input{
-			Values:    req.URL.Query(),
-			Cluster:   cluster,
-			Namespace: info.Namespace,
-			Types:     []query.Type{{Group: s.resource.Stored.Group, Version: s.resource.Stored.Version, Resource: s.resource.Stored.Resource}},
-			Params:    h.Params,
-			Count:     h.Count,
-		})
-		if err != nil {
-			h.fail(w, req, err)
-			return
-		}
-		if info.Verb == "watch" && info.Name != "" { // of the old paths /watch/…
-			options.Query.Names = []string{info.Name}
-		}
-		for _, text := range options.Warnings {
-			warning.AddWarning(req.Context(), "", text)
-		}
-		if h.Checker != nil {
-			if err := h.Checker.Limit(req.Context(), info.Verb, s.resource, options.Query); err != nil {
-				h.fail(w, req, APIError(err, s.Resource.GroupResource(), ""))
-				return
-			}
-			if err := WithoutForbiddenEvents(req.Context(), h.Checker, options.Query); err != nil {
-				h.fail(w, req, APIError(err, s.Resource.GroupResource(), ""))
-				return
-			}
-		}
-		h.warn(req.Context(), s, options.Query)
-		r.options = options
-		if visible := options.Query.Visible; visible != nil && len(visible.Scopes) > 0 && cluster == "" {
-			cluster = first(visible.Scopes[0].Clusters) // of no other one the caller may know
-		}
-		s = h.forTable(req.Context(), r, cluster)
-		handlers.ListResource(r, watcher{r, source}, &s.RequestScope, info.Verb == "watch", minWatch)(w, forStockHandler(req, info.Verb, h.Checker != nil))
+		h.serveList(w, req, r, info)
 	default:
 		h.fail(w, req, apierrors.NewMethodNotSupported(s.Resource.GroupResource(), info.Verb))
 	}
 }
 
+// serveList answers a list or a watch.
+func (h *Handler) serveList(w http.ResponseWriter, req *http.Request, r *reader, info *request.RequestInfo) {
+	s, cluster := r.scope, r.cluster
+	source, ok := h.Storage.(storage.Watcher)
+	if info.Verb == "watch" && !ok {
+		h.fail(w, req, apierrors.NewMethodNotSupported(s.Resource.GroupResource(), "watch"))
+		return
+	}
+	options, err := listoptions.Parse(listoptions.Input{
+		Values:    req.URL.Query(),
+		Cluster:   cluster,
+		Namespace: info.Namespace,
+		Types:     []query.Type{{Group: s.resource.Stored.Group, Version: s.resource.Stored.Version, Resource: s.resource.Stored.Resource}},
+		Params:    h.Params,
+		Count:     h.Count,
+	})
+	if err != nil {
+		h.fail(w, req, err)
+		return
+	}
+	if info.Verb == "watch" && info.Name != "" { // of the old paths /watch/…
+		options.Query.Names = []string{info.Name}
+	}
+	for _, text := range options.Warnings {
+		warning.AddWarning(req.Context(), "", text)
+	}
+	if h.Checker != nil {
+		if r.limits, err = applyLimits(req.Context(), h.Checker, s.resource, info.Verb, options.Query, ok); err != nil {
+			h.fail(w, req, APIError(err, s.Resource.GroupResource(), ""))
+			return
+		}
+	}
+	h.warn(req.Context(), s, options.Query)
+	r.options = options
+	if visible := options.Query.Visible; visible != nil && len(visible.Scopes) > 0 && cluster == "" {
+		cluster = first(visible.Scopes[0].Clusters) // of no other one the caller may know
+	}
+	s = h.forTable(req.Context(), r, cluster)
+	handlers.ListResource(r, watcher{r, source, h.RecheckWatches}, &s.RequestScope, info.Verb == "watch", minWatch)(w, forStockHandler(req, info.Verb))
+}
+
 // forStockHandler removes from a list request what the stock handler would
 // misunderstand: the field selector has a grammar of its own here.
-func forStockHandler(req *http.Request, verb string, partial bool) *http.Request {
+func forStockHandler(req *http.Request, verb string) *http.Request {
 	values := req.URL.Query()
 	values.Del("fieldSelector")
 	if verb == "watch" {
-		limitWatch(req.Context(), values, partial)
+		limitWatch(req.Context(), values)
 	}
 	stock := *req
 	stock.URL = &url.URL{Path: req.URL.Path, RawQuery: values.Encode()}

@@ -108,16 +108,20 @@ var since = metav1.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func serve(t *testing.T, st storage.Storage) *httptest.Server {
 	t.Helper()
-	h := newHandler(t, st)
+	return serveHandler(t, newHandler(t, st))
+}
+
+func serveHandler(t *testing.T, h *resources.Handler) *httptest.Server {
+	t.Helper()
 	server := httptest.NewServer(filters.WithWarningRecorder(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		cluster, path, _ := strings.Cut(strings.TrimPrefix(req.URL.Path, "/"), "/")
-		h.Serve(w, req, strings.TrimPrefix(cluster, "all"), "/"+path) //nolint:contextcheck // that of the request
+		h.Serve(w, req, strings.TrimPrefix(cluster, "all"), "/"+path)
 	})))
 	t.Cleanup(server.Close)
 	return server
 }
 
-func newHandler(t *testing.T, st storage.Storage) *resources.Handler {
+func newHandler(t *testing.T, st storage.Storage, changes ...func(*resources.Config)) *resources.Handler {
 	t.Helper()
 	one := func(name, kind string) clusterv1alpha2.ClusterResourceStatus {
 		return clusterv1alpha2.ClusterResourceStatus{Name: name, Kind: kind, Namespaced: name != "nodes", SyncConditions: []clusterv1alpha2.ClusterResourceSyncCondition{{Version: "v1"}}}
@@ -143,7 +147,11 @@ func newHandler(t *testing.T, st storage.Storage) *resources.Handler {
 		require.NoError(t, indexer.Add(c))
 		catalog.Handler().OnAdd(c, true)
 	}
-	return resources.NewHandler(resources.Config{Storage: st, Scheme: kinds, Catalog: catalog, Clusters: v1alpha2.NewPediaClusterLister(indexer)})
+	config := resources.Config{Storage: st, Scheme: kinds, Catalog: catalog, Clusters: v1alpha2.NewPediaClusterLister(indexer)}
+	for _, change := range changes {
+		change(&config)
+	}
+	return resources.NewHandler(config)
 }
 
 // answer is a response whose body was read.

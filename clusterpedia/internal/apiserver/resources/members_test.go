@@ -142,7 +142,7 @@ func front(t *testing.T, m *member, config memberaccess.Config, values ...string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		cluster, path, _ := strings.Cut(strings.TrimPrefix(req.URL.EscapedPath(), "/"), "/")
 		w.Header().Set("Cache-Control", "of the front")
-		h.Serve(w, req, strings.TrimPrefix(cluster, "all"), "/"+path) //nolint:contextcheck // that of the request
+		h.Serve(w, req, strings.TrimPrefix(cluster, "all"), "/"+path)
 	}))
 	t.Cleanup(server.Close)
 	return server

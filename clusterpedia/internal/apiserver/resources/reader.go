@@ -33,8 +33,9 @@ type reader struct {
 	storage storage.Storage
 	scope   *scope
 	cluster string
-	// options are set for lists.
+	// options are set for lists, and limits for those whose callers may not see all.
 	options *listoptions.Options
+	limits  *limits
 	// transform is what the client wants in place of the objects: Table,
 	// PartialObjectMetadata or PartialObjectMetadataList; empty for the objects.
 	transform string
@@ -108,7 +109,7 @@ func (r *reader) List(ctx context.Context, _ *metainternalversion.ListOptions) (
 	fail := func(err error) (runtime.Object, error) {
 		return nil, APIError(err, r.scope.Resource.GroupResource(), "")
 	}
-	list, err := openListing(ctx, r.storage, r.scope, &q, r.options.ListMeta)
+	list, err := openListing(ctx, r.storage, r.scope, &q, r.limits.listMeta(r.options.ListMeta))
 	if err != nil {
 		return fail(err)
 	}

@@ -45,10 +45,9 @@ func WithAggregator(next http.Handler) http.Handler {
 	})
 }
 
-// limitWatch sets the duration of a watch that would be cut off otherwise, and of one whose
-// caller may see a part only: what it may see is decided when it begins.
-func limitWatch(ctx context.Context, values url.Values, partial bool) {
-	if ctx.Value(aggregatedKey{}) == nil && !partial {
+// limitWatch sets the duration of a watch that would be cut off otherwise.
+func limitWatch(ctx context.Context, values url.Values) {
+	if ctx.Value(aggregatedKey{}) == nil {
 		return
 	}
 	limit := int64(maxAggregatedWatch / time.Second)
@@ -66,7 +65,8 @@ func limitWatch(ctx context.Context, values url.Values, partial bool) {
 // which a client resumes, and not those of the members.
 type watcher struct {
 	*reader
-	source storage.Watcher
+	source  storage.Watcher
+	recheck time.Duration
 }
 
 var _ rest.Watcher = watcher{}
@@ -82,6 +82,7 @@ func (w watcher) Watch(ctx context.Context, o *metainternalversion.ListOptions) 
 	if since == "0" {
 		since = ""
 	}
+	since, expired := w.limits.unmark(since)
 	initial := since == ""
 	if o.SendInitialEvents != nil {
 		initial = *o.SendInitialEvents
@@ -89,7 +90,10 @@ func (w watcher) Watch(ctx context.Context, o *metainternalversion.ListOptions) 
 	go func() {
 		defer close(running.done)
 		defer close(running.events)
-		err := w.followSafely(ctx, &q, since, initial, o, running.send)
+		err := expired
+		if err == nil {
+			err = w.followWhileVisible(ctx, &q, since, initial, o, running.send)
+		}
 		if err == nil || ctx.Err() != nil {
 			return
 		}
@@ -98,15 +102,37 @@ func (w watcher) Watch(ctx context.Context, o *metainternalversion.ListOptions) 
 	return running, nil
 }
 
-// followSafely is follow, after which the process goes on whatever happens: the filter that
-// sees to that for other requests knows nothing of this goroutine.
-func (w watcher) followSafely(ctx context.Context, q *query.Query, since string, initial bool, o *metainternalversion.ListOptions, send func(context.Context, watch.Event) error) (err error) {
+// followWhileVisible is follow, until the caller may see something else.
+func (w watcher) followWhileVisible(ctx context.Context, q *query.Query, since string, initial bool, o *metainternalversion.ListOptions, send func(context.Context, watch.Event) error) error {
+	following, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	checked := make(chan struct{})
+	var changed error
+	go func() {
+		defer close(checked)
+		changed = safely(func() error { return w.limits.awaitChange(following, w.recheck) })
+		if changed != nil {
+			stop(changed)
+		}
+	}()
+	err := safely(func() error { return w.follow(following, q, since, initial, o, send) })
+	stop(nil)
+	<-checked
+	if changed != nil {
+		return changed
+	}
+	return err
+}
+
+// safely calls fn, after which the process goes on whatever happens: the filter that sees
+// to that for other requests knows nothing of a watch's goroutines.
+func safely(fn func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
 		}
 	}()
-	return w.follow(ctx, q, since, initial, o, send)
+	return fn()
 }
 
 // follow sends what there is, if that is wanted, and what happens after it.
@@ -124,7 +150,7 @@ func (w watcher) follow(ctx context.Context, q *query.Query, since string, initi
 		}
 		since = page.Version
 		if o.SendInitialEvents != nil && o.AllowWatchBookmarks {
-			end, err := w.bookmark(since)
+			end, err := w.bookmark(w.limits.mark(since))
 			if err != nil {
 				return err
 			}
@@ -141,9 +167,9 @@ func (w watcher) follow(ctx context.Context, q *query.Query, since string, initi
 		var err error
 		switch {
 		case e.Type != storage.Bookmark:
-			obj, err = w.object(e.Object, e.Version)
+			obj, err = w.object(e.Object, w.limits.mark(e.Version))
 		case o.AllowWatchBookmarks:
-			obj, err = w.bookmark(e.Version)
+			obj, err = w.bookmark(w.limits.mark(e.Version))
 		default:
 			return nil
 		}

@@ -199,7 +199,7 @@ func TestWatchThroughAggregator(t *testing.T) {
 		require.NoError(t, err)
 		var got string
 		handler := resources.WithAggregator(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
-			resources.LimitWatch(req.Context(), values, false)
+			resources.LimitWatch(req.Context(), values)
 			got = values.Get("timeoutSeconds")
 		}))
 		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)

@@ -2,6 +2,7 @@ package visibility
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -9,19 +10,65 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/request"
 )
 
-// nonResource is what reviews call paths that are those of no resource.
-const nonResource = "nonresourceurls"
+// What reviews call paths that are those of no resource: those that tell what a server
+// is and can do, and all others.
+const (
+	discoveryPaths = "discoveryurls"
+	otherPaths     = "nonresourceurls"
+)
 
 // Member returns a Status with code 403 unless the caller may do in a member cluster
-// what a request to it would do.
+// what a request to it would do, whether there is such a cluster or not.
 func (c *Checker) Member(ctx context.Context, cluster string, info *request.RequestInfo) error {
+	s, r, namespace := c.action(info)
+	return s.check(ctx, r, cluster, namespace)
+}
+
+// Reach returns a Status with code 403 unless the caller may do what a request wants in a
+// cluster or, if it wants all of it, in one of its namespaces. It comes before everything
+// that tells whether there is such a cluster.
+func (c *Checker) Reach(ctx context.Context, cluster string, info *request.RequestInfo) error {
+	s, r, namespace := c.action(info)
+	if namespace != "" || info.Subresource != "" || info.Verb != "list" && info.Verb != "watch" {
+		return s.check(ctx, r, cluster, namespace)
+	}
+	allowed, err := s.allowed(ctx, r, cluster, "")
+	if _, missing := s.Clusters.Get(cluster); err == nil && !allowed && missing == nil {
+		allowed, err = s.allowedSomewhere(ctx, r, cluster)
+	}
+	if allowed || err != nil && !errors.Is(err, errTooMany) {
+		return err
+	}
+	return s.forbidden(ctx, r, cluster, "")
+}
+
+// allowedSomewhere asks for the namespaces of a cluster until one is allowed.
+func (s *search) allowedSomewhere(ctx context.Context, r schema.GroupResource, cluster string) (bool, error) {
+	namespaces, err := s.knownNamespaces(ctx, cluster)
+	for _, namespace := range namespaces {
+		allowed, err := s.allowed(ctx, r, cluster, namespace)
+		if err != nil || allowed {
+			return allowed, err
+		}
+	}
+	return false, err
+}
+
+// Discover reports whether the caller may see what a cluster can be asked for.
+func (c *Checker) Discover(ctx context.Context, cluster string) (bool, error) {
+	s := &search{Checker: c, verb: "get"}
+	return s.allowed(ctx, schema.GroupResource{Resource: discoveryPaths}, cluster, "")
+}
+
+// action returns what is to be asked of a request.
+func (c *Checker) action(info *request.RequestInfo) (*search, schema.GroupResource, string) {
 	s := &search{Checker: c, verb: info.Verb, subresource: info.Subresource}
 	r, namespace := schema.GroupResource{Group: info.APIGroup, Resource: info.Resource}, info.Namespace
 	switch {
 	case !info.IsResourceRequest && discloses(info.Path):
-		return nil
+		r, namespace = schema.GroupResource{Resource: discoveryPaths}, ""
 	case !info.IsResourceRequest:
-		r, namespace = schema.GroupResource{Resource: nonResource}, ""
+		r, namespace = schema.GroupResource{Resource: otherPaths}, ""
 	case r == schema.GroupResource{Resource: "namespaces"}:
 		namespace = "" // a namespace is not in itself
 	case s.subresource == "exec", s.subresource == "attach", s.subresource == "portforward":
@@ -30,7 +77,7 @@ func (c *Checker) Member(ctx context.Context, cluster string, info *request.Requ
 	if s.verb == "" {
 		s.verb = "options" // the one method of those passed on that has no verb
 	}
-	return s.check(ctx, r, cluster, namespace)
+	return s, r, namespace
 }
 
 // discloses reports whether a path tells only what a server is and can do.

@@ -1,7 +1,9 @@
 package visibility
 
 import (
+	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -38,9 +40,10 @@ func TestMember(t *testing.T) {
 		"a method without verb":        {http.MethodOptions, inTeam + "/pods/a/proxy/x", "options pods/proxy one", true},
 		"a namespace is not in itself": {http.MethodDelete, inTeam, "delete namespaces one team", false},
 		"a namespace":                  {http.MethodDelete, inTeam, "delete namespaces one", true},
-		"discovery":                    {get, "/apis/apps/v1", "", true},
-		"the version":                  {get, "/version", "", true},
-		"metrics":                      {get, "/metrics", "", false},
+		"discovery":                    {get, "/apis/apps/v1", "get discoveryurls one", true},
+		"no discovery":                 {get, "/apis/apps/v1", "get nonresourceurls one", false},
+		"the version":                  {get, "/version", "get discoveryurls one", true},
+		"metrics":                      {get, "/metrics", "get discoveryurls one", false},
 		"metrics, allowed":             {get, "/metrics", "get nonresourceurls one", true},
 		"logs of the node":             {get, "/logs/", "list pods one", false},
 	} {
@@ -59,5 +62,69 @@ func TestMember(t *testing.T) {
 			require.ErrorContains(t, err, "is forbidden")
 			require.ErrorContains(t, err, "cluster one")
 		})
+	}
+}
+
+// TestReach asks for clusters that there are and that there are not.
+func TestReach(t *testing.T) {
+	t.Parallel()
+	const inTeam = "/api/v1/namespaces/team"
+	for name, tc := range map[string]struct {
+		path      string
+		allow     string
+		one, nope bool
+	}{
+		"nothing":                     {path: "/api/v1/pods"},
+		"nothing of an object":        {path: inTeam + "/pods/a"},
+		"nothing of a namespace":      {path: inTeam + "/pods"},
+		"nothing of what is not kept": {path: "/apis/nope/v1/things"},
+		"nothing of a log":            {path: inTeam + "/pods/a/log"},
+		"another cluster":             {path: "/api/v1/pods", allow: "list pods two"},
+		"one namespace":               {path: "/api/v1/pods", allow: "list pods one team", one: true},
+		"that namespace":              {path: inTeam + "/pods", allow: "list pods one team", one: true},
+		"another one":                 {path: inTeam + "/pods", allow: "list pods one dev"},
+		"one of another verb":         {path: "/api/v1/pods?watch=1", allow: "list pods one team"},
+		"an object of a namespace":    {path: inTeam + "/pods/a", allow: "get pods one team", one: true},
+		"all clusters":                {path: "/api/v1/pods", allow: "list pods *any", one: true, nope: true},
+		"one that is not there":       {path: "/api/v1/pods", allow: "list pods nope", nope: true},
+		"a namespace of none":         {path: "/api/v1/pods", allow: "list pods nope team"},
+		"discovery":                   {path: "/api/v1/pods", allow: "get discoveryurls one"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := checker(t, &rules{allow: map[string]bool{tc.allow: true}}, "default", "team")
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://x"+tc.path, nil)
+			require.NoError(t, err)
+			info, err := (&request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}).NewRequestInfo(req)
+			require.NoError(t, err)
+			one, nope := c.Reach(as(t, "alice"), "one", info), c.Reach(as(t, "alice"), "nope", info)
+			require.Equal(t, tc.one, one == nil, one)
+			require.Equal(t, tc.nope, nope == nil, nope)
+			if one != nil && nope != nil {
+				require.Equal(t, strings.ReplaceAll(one.Error(), "cluster one", "cluster nope"), nope.Error())
+			}
+		})
+	}
+}
+
+// Too many namespaces tell nothing of a cluster.
+func TestReachBounds(t *testing.T) {
+	t.Parallel()
+	var many []string
+	for i := range 2 * maxReviews {
+		many = append(many, fmt.Sprint("ns-", i))
+	}
+	c := checker(t, &rules{}, many...)
+	info := &request.RequestInfo{IsResourceRequest: true, Verb: "list", APIVersion: "v1", Resource: "pods"}
+	require.ErrorContains(t, c.Reach(as(t, "alice"), "one", info), `cannot list resource "pods" in API group "search.clusterpedia.io" of cluster one`)
+}
+
+func TestDiscover(t *testing.T) {
+	t.Parallel()
+	c := checker(t, &rules{allow: map[string]bool{"get discoveryurls one": true, "list pods two": true}})
+	for cluster, want := range map[string]bool{"one": true, "two": false, "nope": false} {
+		got, err := c.Discover(as(t, "alice"), cluster)
+		require.NoError(t, err)
+		require.Equal(t, want, got, cluster)
 	}
 }

@@ -5,28 +5,28 @@
 //
 // The review is about group search.clusterpedia.io, the resource as PLURAL or
 // PLURAL.GROUP, the namespace of the objects, and the cluster as the name. It is made
-// for the whole cluster first, and for single namespaces only if that is denied.
+// for everything first, then for all clusters, for the whole of one, and for single
+// namespaces only if that is denied.
 package visibility
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 
 	"clusterpedia.io/api/client/listers/cluster/v1alpha2"
 	"clusterpedia.io/clusterpedia/internal/apiserver/discovery"
-	"clusterpedia.io/storage-api/object"
 	"clusterpedia.io/storage-api/query"
 	"clusterpedia.io/storage-api/storage"
 )
@@ -34,30 +34,31 @@ import (
 // Group is the API group of the reviews.
 const Group = "search.clusterpedia.io"
 
-const (
-	// maxReviews bounds the reviews of one search.
-	maxReviews = 1000
-	// namespacesFor is how long the names of a cluster's namespaces are remembered.
-	namespacesFor = 10 * time.Second
-	// maxKnown bounds the clusters whose namespaces are remembered.
-	maxKnown = 10_000
-)
-
-// Checker asks what callers may see. Its reviews are cached by the authorizer.
-type Checker struct {
+// Config holds what a Checker is made of.
+type Config struct {
+	// Authorizer makes the reviews. It need not remember their answers.
 	Authorizer authorizer.UnconditionalAuthorizer
-	Clusters   v1alpha2.PediaClusterLister
-	Catalog    *discovery.Catalog
-	Storage    storage.Storage
+	// AllowedFor and DeniedFor are how long answers are remembered.
+	AllowedFor, DeniedFor time.Duration
+	Clusters              v1alpha2.PediaClusterLister
+	Catalog               *discovery.Catalog
+	Storage               storage.Storage
+}
+
+// Checker asks what callers may see. All methods may be called concurrently.
+type Checker struct {
+	Config
+	// answers are those of reviews, by question.
+	answers *cache.LRUExpireCache
 
 	mu         sync.Mutex
 	namespaces map[string]known
+	listing    singleflight.Group
 }
 
-// known are the namespaces of a cluster.
-type known struct {
-	names []string
-	until time.Time
+// New returns a checker.
+func New(c Config) *Checker {
+	return &Checker{Config: c, answers: cache.NewLRUExpireCache(maxAnswers), namespaces: map[string]known{}}
 }
 
 // Get returns a Status with code 403 unless the caller may get an object.
@@ -66,104 +67,208 @@ func (c *Checker) Get(ctx context.Context, r discovery.Resource, cluster, namesp
 	return s.check(ctx, r.GroupResource(), cluster, namespace)
 }
 
-// Limit limits a query for one resource to what the caller may list or watch. A caller
-// who may see nothing of the one cluster that is asked for gets a Status with code 403.
+// Limit limits a query for one resource to what the caller may list or watch; that of one
+// who may see everything stays as it is. A caller who may see nothing of the one cluster
+// that is asked for gets a Status with code 403.
 func (c *Checker) Limit(ctx context.Context, verb string, r discovery.Resource, q *query.Query) error {
 	s := &search{Checker: c, verb: verb}
-	visible := &query.Visibility{}
-	if err := s.scopes(ctx, r, q, visible, nil); err != nil {
-		return err
-	}
-	if len(visible.Scopes) == 0 && len(q.Clusters) == 1 {
-		namespace := ""
-		if len(q.Namespaces) == 1 {
-			namespace = q.Namespaces[0]
-		}
-		return s.forbidden(ctx, r.GroupResource(), q.Clusters[0], namespace)
-	}
-	q.Visible = visible
-	return nil
-}
-
-// Collection limits a query for several resources to what the caller may list.
-func (c *Checker) Collection(ctx context.Context, q *query.Query) error {
-	s := &search{Checker: c, verb: "list"}
-	visible := &query.Visibility{}
-	view, _ := c.Catalog.View("")
-	for _, r := range view.Stored() {
-		if !slices.ContainsFunc(q.Types, func(t query.Type) bool { return t.Selects(r.Stored) }) {
-			continue
-		}
-		types := []query.Type{{Group: r.Stored.Group, Version: r.Stored.Version, Resource: r.Stored.Resource}}
-		if err := s.scopes(ctx, r, q, visible, types); err != nil {
+	return s.bounded(r.GroupResource(), q, func() error {
+		if all, err := s.allowed(ctx, everything(), everyCluster, ""); err != nil || all {
 			return err
 		}
+		visible := &query.Visibility{}
+		if err := s.scopes(ctx, r, q, visible, nil, nil); err != nil {
+			return err
+		}
+		if len(visible.Scopes) == 0 && len(q.Clusters) == 1 {
+			namespace := ""
+			if len(q.Namespaces) == 1 {
+				namespace = q.Namespaces[0]
+			}
+			return s.forbidden(ctx, r.GroupResource(), q.Clusters[0], namespace)
+		}
+		return s.limit(ctx, q, visible)
+	})
+}
+
+// Collection limits a query for several resources to what the caller may list; that of one
+// who may see everything stays as it is.
+func (c *Checker) Collection(ctx context.Context, q *query.Query) error {
+	s := &search{Checker: c, verb: "list"}
+	return s.bounded(everything(), q, func() error {
+		if all, err := s.allowed(ctx, everything(), everyCluster, ""); err != nil || all {
+			return err
+		}
+		visible := &query.Visibility{}
+		// Whoever may see all of a place is not asked for each resource.
+		places, err := s.places(ctx, q, visible)
+		if err != nil {
+			return err
+		}
+		view, _ := c.Catalog.View("")
+		for _, r := range view.Stored() {
+			if !slices.ContainsFunc(q.Types, func(t query.Type) bool { return t.Selects(r.Stored) }) {
+				continue
+			}
+			types := []query.Type{{Group: r.Stored.Group, Version: r.Stored.Version, Resource: r.Stored.Resource}}
+			if err := s.scopes(ctx, r, q, visible, types, places); err != nil {
+				return err
+			}
+		}
+		return s.limit(ctx, q, visible)
+	})
+}
+
+// limit sets what is visible of a query.
+func (s *search) limit(ctx context.Context, q *query.Query, visible *query.Visibility) error {
+	visible.Scopes = merge(visible.Scopes)
+	if tooMany(visible.Scopes) {
+		return errTooMany
 	}
 	q.Visible = visible
-	return nil
+	return s.owner(ctx, q)
 }
 
 // Events reports whether the caller may also list the Events of all objects that a query
 // was limited to.
-func (c *Checker) Events(ctx context.Context, q *query.Query) (bool, error) {
+func (c *Checker) Events(ctx context.Context, q *query.Query) (allowed bool, err error) {
 	s := &search{Checker: c, verb: "list"}
+	scopes := []query.Scope{{}}
+	if q.Visible != nil {
+		scopes = q.Visible.Scopes
+	}
 	events := schema.GroupResource{Resource: "events"}
-	for _, scope := range q.Visible.Scopes {
-		for _, cluster := range scope.Clusters {
-			allowed, err := s.allowed(ctx, events, cluster, "")
-			for i := 0; err == nil && !allowed && i < len(scope.Namespaces); i++ {
-				var one bool
-				if one, err = s.allowed(ctx, events, cluster, scope.Namespaces[i]); !one {
-					break
+	err = s.bounded(events, q, func() error {
+		for _, r := range []schema.GroupResource{everything(), events} {
+			if allowed, err = s.allowed(ctx, r, everyCluster, ""); err != nil || allowed {
+				return err
+			}
+		}
+		for _, scope := range scopes {
+			clusters := scope.Clusters
+			if len(clusters) == 0 {
+				if clusters, err = s.clusters(q); err != nil {
+					return err
 				}
-				allowed = i == len(scope.Namespaces)-1
 			}
-			if err != nil || !allowed {
-				return false, err
+			for _, cluster := range clusters {
+				if allowed, err = s.allowedInAll(ctx, events, cluster, scope.Namespaces); err != nil || !allowed {
+					return err
+				}
 			}
+		}
+		allowed = true
+		return nil
+	})
+	return allowed && err == nil, err
+}
+
+// allowedInAll asks for a whole cluster, and if that is denied for each of the namespaces.
+func (s *search) allowedInAll(ctx context.Context, r schema.GroupResource, cluster string, namespaces []string) (bool, error) {
+	allowed, err := s.allowed(ctx, r, cluster, "")
+	if err != nil || allowed || len(namespaces) == 0 {
+		return allowed, err
+	}
+	for _, namespace := range namespaces {
+		if allowed, err = s.allowed(ctx, r, cluster, namespace); err != nil || !allowed {
+			return false, err
 		}
 	}
 	return true, nil
 }
 
-// search is one search, whose reviews are counted.
-type search struct {
-	*Checker
-	verb, subresource string
-	reviews           int
-}
-
 // check returns a Status with code 403 unless the verb is allowed in one namespace of a
 // cluster, or in the whole cluster.
 func (s *search) check(ctx context.Context, r schema.GroupResource, cluster, namespace string) error {
-	allowed, err := s.allowed(ctx, r, cluster, "")
-	if err == nil && !allowed && namespace != "" {
-		allowed, err = s.allowed(ctx, r, cluster, namespace)
-	}
+	allowed, err := s.allowedAt(ctx, r, cluster, namespace)
 	if err != nil || allowed {
 		return err
 	}
 	return s.forbidden(ctx, r, cluster, namespace)
 }
 
-// scopes adds what the caller may see of one resource.
-func (s *search) scopes(ctx context.Context, r discovery.Resource, q *query.Query, visible *query.Visibility, types []query.Type) error {
-	clusters := q.Clusters
-	if len(clusters) == 0 {
-		all, err := s.Clusters.List(labels.Everything())
-		if err != nil {
-			return apierrors.NewInternalError(err)
+// allowedAt asks for a whole cluster, and if that is denied for one namespace of it.
+func (s *search) allowedAt(ctx context.Context, r schema.GroupResource, cluster, namespace string) (bool, error) {
+	allowed, err := s.allowed(ctx, r, cluster, "")
+	if err == nil && !allowed && namespace != "" {
+		allowed, err = s.allowed(ctx, r, cluster, namespace)
+	}
+	return allowed, err
+}
+
+// clusters returns those that a query asks for, by name.
+func (s *search) clusters(q *query.Query) ([]string, error) {
+	if len(q.Clusters) > 0 {
+		return q.Clusters, nil
+	}
+	all, err := s.Clusters.List(labels.Everything())
+	if err != nil {
+		return nil, apierrors.NewInternalError(err)
+	}
+	names := make([]string, 0, len(all))
+	for _, cluster := range all {
+		names = append(names, cluster.Name)
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// place is what a caller may see of a cluster, whatever the resource.
+type place struct {
+	whole      bool
+	namespaces []string
+}
+
+// places adds, and returns by cluster, where the caller may see all resources.
+func (s *search) places(ctx context.Context, q *query.Query, visible *query.Visibility) (map[string]place, error) {
+	places := map[string]place{}
+	clusters, err := s.clusters(q)
+	if err != nil {
+		return nil, err
+	}
+	var whole []string
+	for _, cluster := range clusters {
+		if _, err := s.Clusters.Get(cluster); err != nil {
+			continue
 		}
-		for _, cluster := range all {
-			clusters = append(clusters, cluster.Name)
+		var p place
+		if p.whole, err = s.allowed(ctx, everything(), cluster, ""); err != nil {
+			return nil, err
 		}
-		slices.Sort(clusters)
+		if p.whole {
+			whole = append(whole, cluster)
+		} else if p.namespaces, err = s.allowedNamespaces(ctx, everything(), cluster, q.Namespaces); err != nil {
+			return nil, err
+		}
+		if len(p.namespaces) > 0 {
+			visible.Scopes = append(visible.Scopes, query.Scope{Clusters: []string{cluster}, Namespaces: p.namespaces})
+		}
+		places[cluster] = p
+	}
+	if len(whole) > 0 {
+		visible.Scopes = append(visible.Scopes, query.Scope{Clusters: whole})
+	}
+	return places, nil
+}
+
+// scopes adds what the caller may see of one resource, beyond the places where that is
+// everything.
+func (s *search) scopes(ctx context.Context, r discovery.Resource, q *query.Query, visible *query.Visibility, types []query.Type, places map[string]place) error {
+	if all, err := s.allowed(ctx, r.GroupResource(), everyCluster, ""); err != nil {
+		return err
+	} else if all {
+		visible.Scopes = append(visible.Scopes, query.Scope{Types: types})
+		return nil
+	}
+	clusters, err := s.clusters(q)
+	if err != nil {
+		return err
 	}
 	var whole []string
 	for _, cluster := range clusters {
 		// Of what there is not nothing is asked, nor remembered.
 		_, missing := s.Clusters.Get(cluster)
-		if missing != nil && len(clusters) > 1 {
+		if places[cluster].whole || missing != nil && len(clusters) > 1 {
 			continue
 		}
 		allowed, err := s.allowed(ctx, r.GroupResource(), cluster, "")
@@ -177,7 +282,7 @@ func (s *search) scopes(ctx context.Context, r discovery.Resource, q *query.Quer
 		if !r.Namespaced || missing != nil {
 			continue
 		}
-		namespaces, err := s.allowedNamespaces(ctx, r, cluster, q.Namespaces)
+		namespaces, err := s.allowedNamespaces(ctx, r.GroupResource(), cluster, q.Namespaces, places[cluster].namespaces...)
 		if err != nil {
 			return err
 		}
@@ -192,8 +297,8 @@ func (s *search) scopes(ctx context.Context, r discovery.Resource, q *query.Quer
 }
 
 // allowedNamespaces returns those of the wanted namespaces, or of all that are known,
-// that the caller may see.
-func (s *search) allowedNamespaces(ctx context.Context, r discovery.Resource, cluster string, wanted []string) ([]string, error) {
+// that the caller may see, without those that are left out.
+func (s *search) allowedNamespaces(ctx context.Context, r schema.GroupResource, cluster string, wanted []string, without ...string) ([]string, error) {
 	if len(wanted) == 0 {
 		var err error
 		if wanted, err = s.knownNamespaces(ctx, cluster); err != nil {
@@ -202,10 +307,11 @@ func (s *search) allowedNamespaces(ctx context.Context, r discovery.Resource, cl
 	}
 	var allowed []string
 	for _, namespace := range wanted {
-		if namespace == "" {
-			continue // objects without one belong to the whole cluster
+		// Objects without a namespace belong to the whole cluster.
+		if namespace == "" || slices.Contains(without, namespace) {
+			continue
 		}
-		ok, err := s.allowed(ctx, r.GroupResource(), cluster, namespace)
+		ok, err := s.allowed(ctx, r, cluster, namespace)
 		if err != nil {
 			return nil, err
 		}
@@ -216,77 +322,17 @@ func (s *search) allowedNamespaces(ctx context.Context, r discovery.Resource, cl
 	return allowed, nil
 }
 
-// knownNamespaces returns the stored namespaces of a cluster, and those of its stored
-// objects if namespaces are not synced.
-func (c *Checker) knownNamespaces(ctx context.Context, cluster string) ([]string, error) {
-	c.mu.Lock()
-	found, ok := c.namespaces[cluster]
-	c.mu.Unlock()
-	if ok && time.Now().Before(found.until) {
-		return found.names, nil
-	}
-	q := &query.Query{
-		Clusters: []string{cluster}, Types: []query.Type{{Version: "v1", Resource: "namespaces"}}, Projection: query.KeyOnly,
-	}
-	var names []string
-	_, err := c.Storage.List(ctx, q, func(o *object.Object) error { names = append(names, o.Name); return nil })
-	if err == nil && len(names) == 0 {
-		names, err = c.usedNamespaces(ctx, cluster)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("look for the namespaces of cluster %s: %w", cluster, err)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.namespaces == nil || len(c.namespaces) > maxKnown {
-		c.namespaces = map[string]known{} // clusters come and go
-	}
-	c.namespaces[cluster] = known{names, time.Now().Add(namespacesFor)}
-	return names, nil
-}
-
-// usedNamespaces steps from namespace to namespace through the objects of a cluster.
-func (c *Checker) usedNamespaces(ctx context.Context, cluster string) ([]string, error) {
-	q := &query.Query{Clusters: []string{cluster}, Projection: query.KeyOnly}
-	seen := map[string]bool{}
-	_, err := c.Storage.List(ctx, q, func(o *object.Object) error {
-		if o.Namespace != "" {
-			seen[o.Namespace] = true
-		}
-		return nil
-	})
-	return slices.Sorted(maps.Keys(seen)), err
-}
-
-// allowed asks for one namespace of a cluster, or for the whole cluster.
-func (s *search) allowed(ctx context.Context, r schema.GroupResource, cluster, namespace string) (bool, error) {
-	if s.reviews++; s.reviews > maxReviews {
-		return false, apierrors.NewForbidden(r, "", fmt.Errorf(
-			"what you may see takes more than %d checks: ask for less, as at …/resources/clusters/%s%s", maxReviews, cluster, narrower(r)))
-	}
-	caller, ok := apirequest.UserFrom(ctx)
-	if !ok {
-		return false, apierrors.NewInternalError(errors.New("no user found in the context"))
-	}
-	decision, _, err := s.Authorizer.Authorize(ctx, authorizer.AttributesRecord{
-		User: caller, Verb: s.verb, APIGroup: Group, APIVersion: "*", Resource: r.String(), Subresource: s.subresource,
-		Namespace: namespace, Name: cluster, ResourceRequest: true,
-	})
-	if err != nil && decision != authorizer.DecisionAllow {
-		return false, apierrors.NewInternalError(fmt.Errorf("ask what the caller may see: %w", err))
-	}
-	return decision == authorizer.DecisionAllow, nil
-}
-
 // narrower is the path of a resource in one namespace.
-func narrower(r schema.GroupResource) string {
+func narrower(r schema.GroupResource, cluster string) string {
+	path := "…/resources/clusters/" + cluster
 	if r.Group == "" {
-		return "/api/v1/namespaces/NAMESPACE/" + r.Resource
+		return path + "/api/v1/namespaces/NAMESPACE/" + r.Resource
 	}
-	return "/apis/" + r.Group + "/VERSION/namespaces/NAMESPACE/" + r.Resource
+	return path + "/apis/" + r.Group + "/VERSION/namespaces/NAMESPACE/" + r.Resource
 }
 
-// forbidden says what the caller may not do, as Kubernetes says it.
+// forbidden says what the caller may not do, as Kubernetes says it. It says the same
+// whether there is such a cluster or not.
 func (s *search) forbidden(ctx context.Context, r schema.GroupResource, cluster, namespace string) error {
 	name := ""
 	if caller, ok := apirequest.UserFrom(ctx); ok {

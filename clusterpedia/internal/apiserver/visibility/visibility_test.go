@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,7 +26,8 @@ import (
 	"clusterpedia.io/storage-api/storage"
 )
 
-// rules allow "verb resource cluster" or "verb resource cluster namespace".
+// rules allow "verb resource cluster" or "verb resource cluster namespace"; the cluster is
+// *any in a rule without names.
 type rules struct {
 	allow map[string]bool
 	asked atomic.Int64
@@ -40,33 +43,61 @@ func (r *rules) Authorize(_ context.Context, a authorizer.Attributes) (authorize
 	if a.GetSubresource() != "" {
 		resource += "/" + a.GetSubresource()
 	}
-	key := a.GetVerb() + " " + resource + " " + a.GetName()
-	if a.GetNamespace() != "" {
-		key += " " + a.GetNamespace()
-	}
-	if a.GetAPIGroup() == Group && a.GetUser().GetName() == "alice" && r.allow[key] {
-		return authorizer.DecisionAllow, "", nil
+	for _, name := range []string{a.GetName(), "*any"} {
+		key := a.GetVerb() + " " + resource + " " + name
+		if a.GetNamespace() != "" {
+			key += " " + a.GetNamespace()
+		}
+		if a.GetAPIGroup() == Group && a.GetUser().GetName() == "alice" && r.allow[key] {
+			return authorizer.DecisionAllow, "", nil
+		}
 	}
 	return authorizer.DecisionNoOpinion, "", nil
 }
 
-// shelf has namespaces.
+// shelf has namespaces, and other objects.
 type shelf struct {
 	storage.Storage
 	namespaces []string
+	objects    []object.Object
+	// lists counts calls, and read the objects that they gave out; wait, if not nil, is
+	// what they wait for.
+	lists, read atomic.Int64
+	wait        chan struct{}
 }
 
-func (s shelf) List(_ context.Context, q *query.Query, yield func(*object.Object) error) (query.Page, error) {
+func (s *shelf) List(_ context.Context, q *query.Query, yield func(*object.Object) error) (query.Page, error) {
+	s.lists.Add(1)
+	if s.wait != nil {
+		<-s.wait
+	}
+	all := slices.Clone(s.objects)
 	for _, name := range s.namespaces {
-		o := &object.Object{Key: object.Key{Cluster: q.Clusters[0], Resource: object.Resource{Version: "v1", Resource: "namespaces"}, Name: name}}
-		if !query.Match(q, o, nil) {
+		all = append(all, object.Object{Key: object.Key{Cluster: q.Clusters[0], Resource: object.Resource{Version: "v1", Resource: "namespaces"}, Name: name}})
+	}
+	slices.SortFunc(all, func(a, b object.Object) int { return query.Compare(q, &a, &b) })
+	var page query.Page
+	given := int64(0)
+	for i := range all {
+		if !query.Match(q, &all[i], nil) {
 			continue
 		}
-		if err := yield(o); err != nil {
+		if q.Continue != "" {
+			if after, err := q.Position(); err != nil || query.Compare(q, &all[i], after) <= 0 {
+				continue
+			}
+		}
+		if q.Limit > 0 && given == q.Limit {
+			page.Continue = q.ContinueAfter(&all[i-1])
+			break
+		}
+		given++
+		if err := yield(&all[i]); err != nil {
 			return query.Page{}, err
 		}
 	}
-	return query.Page{}, nil
+	s.read.Add(given)
+	return page, nil
 }
 
 func checker(t *testing.T, r *rules, namespaces ...string) *Checker {
@@ -88,7 +119,10 @@ func checker(t *testing.T, r *rules, namespaces ...string) *Checker {
 		require.NoError(t, indexer.Add(c))
 		catalog.Handler().OnAdd(c, true)
 	}
-	return &Checker{Authorizer: r, Clusters: v1alpha2.NewPediaClusterLister(indexer), Catalog: catalog, Storage: shelf{namespaces: namespaces}}
+	return New(Config{
+		Authorizer: r, AllowedFor: time.Minute, DeniedFor: time.Minute,
+		Clusters: v1alpha2.NewPediaClusterLister(indexer), Catalog: catalog, Storage: &shelf{namespaces: namespaces},
+	})
 }
 
 func resource(t *testing.T, c *Checker, group, name string) discovery.Resource {
@@ -113,7 +147,12 @@ func TestList(t *testing.T) {
 		want  scopes
 		err   string
 	}{
-		"everything":            {allow: []string{"list pods one", "list pods two"}, want: scopes{{Clusters: []string{"one", "two"}}}},
+		"both":                  {allow: []string{"list pods one", "list pods two"}, want: scopes{{Clusters: []string{"one", "two"}}}},
+		"all of the resource":   {allow: []string{"list pods *any"}, want: scopes{{}}},
+		"all of another":        {allow: []string{"list secrets *any"}},
+		"one by another name":   {allow: []string{"list pods ", "list * "}},
+		"all of one cluster":    {allow: []string{"list * one"}}, // only RBAC reads the asterisk
+		"the same in both":      {allow: []string{"list pods one dev", "list pods two dev"}, want: scopes{{Clusters: []string{"one", "two"}, Namespaces: []string{"dev"}}}},
 		"one cluster":           {allow: []string{"list pods two"}, want: scopes{{Clusters: []string{"two"}}}},
 		"one namespace of one":  {allow: []string{"list pods one team"}, want: scopes{{Clusters: []string{"one"}, Namespaces: []string{"team"}}}},
 		"a mix":                 {allow: []string{"list pods one team", "list pods one dev", "list pods two"}, want: scopes{{Clusters: []string{"one"}, Namespaces: []string{"dev", "team"}}, {Clusters: []string{"two"}}}},
@@ -195,8 +234,16 @@ func TestBounds(t *testing.T) {
 	r := &rules{}
 	c := checker(t, r, many...)
 	err := c.Limit(as(t, "alice"), "list", resource(t, c, "", "pods"), &query.Query{})
-	require.ErrorContains(t, err, "ask for less, as at …/resources/clusters/one/api/v1/namespaces/NAMESPACE/pods")
+	require.ErrorContains(t, err, "ask for less, as at …/resources/clusters/CLUSTER/api/v1/namespaces/NAMESPACE/pods", "clusters that were not asked for have no name")
 	require.EqualValues(t, maxReviews, r.asked.Load())
+	// What was asked before costs nothing: the same search comes further each time.
+	one := &query.Query{Clusters: []string{"one"}}
+	err = c.Limit(as(t, "alice"), "list", resource(t, c, "", "pods"), one)
+	require.ErrorContains(t, err, "ask for less, as at …/resources/clusters/one/api/v1/namespaces/NAMESPACE/pods")
+	require.EqualValues(t, 2*maxReviews, r.asked.Load())
+	err = c.Limit(as(t, "alice"), "list", resource(t, c, "", "pods"), one)
+	require.ErrorContains(t, err, "cannot list resource")
+	require.EqualValues(t, 2*maxReviews+3, r.asked.Load())
 
 	c = checker(t, &rules{err: errors.New("connection refused")})
 	q := &query.Query{}

@@ -1,0 +1,127 @@
+package resources
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	"clusterpedia.io/clusterpedia/internal/apiserver/discovery"
+	"clusterpedia.io/clusterpedia/internal/apiserver/visibility"
+	"clusterpedia.io/storage-api/query"
+	"clusterpedia.io/storage-api/storage"
+)
+
+// recheckWatches is how often what a running watch may show is asked again. Answers may be
+// remembered as long as --authorization-webhook-cache-authorized-ttl says.
+const recheckWatches = 15 * time.Second
+
+// limits are what a caller may see of a resource, which may change while a watch runs. A nil
+// limits has none.
+type limits struct {
+	checker  *visibility.Checker
+	resource discovery.Resource
+	// asked is the query before it was limited.
+	asked query.Query
+	// watched tells apart what the caller may watch: empty for everything.
+	watched string
+}
+
+// notAtAll stands in limits.watched for what may be listed, but not watched.
+const notAtAll = "-"
+
+// applyLimits limits a query to what the caller may list or watch. If the storage layer
+// can be watched, a list also finds out what its caller may watch from there on.
+func applyLimits(ctx context.Context, checker *visibility.Checker, r discovery.Resource, verb string, q *query.Query, watchable bool) (*limits, error) {
+	l := &limits{checker: checker, resource: r, asked: *q}
+	if err := checker.Limit(ctx, verb, r, q); err != nil {
+		return nil, err
+	}
+	if err := WithoutForbiddenEvents(ctx, checker, q); err != nil {
+		return nil, err
+	}
+	if verb == "watch" {
+		l.watched = visibility.Fingerprint(q)
+		return l, nil
+	}
+	if !watchable {
+		return l, nil
+	}
+	var err error
+	if l.watched, err = l.mayWatch(ctx); apierrors.IsForbidden(err) {
+		l.watched, err = notAtAll, nil
+	}
+	return l, err
+}
+
+// mayWatch asks what the caller may watch now.
+func (l *limits) mayWatch(ctx context.Context) (string, error) {
+	q := l.asked
+	if err := l.checker.Limit(ctx, "watch", l.resource, &q); err != nil {
+		return "", err
+	}
+	if q.Events {
+		var err error
+		if q.Events, err = l.checker.Events(ctx, &q); err != nil {
+			return "", err
+		}
+	}
+	return visibility.Fingerprint(&q), nil
+}
+
+// The version of a list or event tells what its reader could see, if that was not all:
+// a watch that resumes there with other rights would miss objects, or leave some behind.
+
+// mark adds that to a version.
+func (l *limits) mark(version string) string {
+	if l == nil || l.watched == "" || version == "" {
+		return version
+	}
+	return version + "." + l.watched
+}
+
+// unmark returns the storage layer's version, or storage.ErrExpired for one that was read
+// with other rights.
+func (l *limits) unmark(version string) (string, error) {
+	if l == nil || l.watched == "" || version == "" {
+		return version, nil
+	}
+	version, ok := strings.CutSuffix(version, "."+l.watched)
+	if !ok {
+		return "", storage.ErrExpired
+	}
+	return version, nil
+}
+
+// listMeta marks the version of a list.
+func (l *limits) listMeta(of func(query.Page, int64) metav1.ListMeta) func(query.Page, int64) metav1.ListMeta {
+	return func(page query.Page, items int64) metav1.ListMeta {
+		page.Version = l.mark(page.Version)
+		return of(page, items)
+	}
+}
+
+// awaitChange returns when the caller may watch something else than at first, or nobody
+// can say so, with the reason. It returns nil when ctx ends.
+func (l *limits) awaitChange(ctx context.Context, every time.Duration) error {
+	if l == nil {
+		return nil
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait.Jitter(every, 0.2)):
+		}
+		now, err := l.mayWatch(ctx)
+		switch {
+		case apierrors.IsForbidden(err), err == nil && now != l.watched:
+			return apierrors.NewResourceExpired("what you may see has changed: list again")
+		case err != nil && ctx.Err() == nil:
+			return err
+		}
+	}
+}

@@ -1,0 +1,194 @@
+package resources_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/endpoints/request"
+
+	"clusterpedia.io/clusterpedia/internal/apiserver/resources"
+	"clusterpedia.io/clusterpedia/internal/apiserver/visibility"
+	"clusterpedia.io/storage-api/query"
+	"clusterpedia.io/storage-api/storage"
+)
+
+// rights are "verb resource cluster namespace", and may change.
+type rights struct {
+	mu  sync.Mutex
+	all map[string]bool
+	err error
+}
+
+func newRights(all ...string) *rights {
+	r := &rights{}
+	r.set(nil, all...)
+	return r
+}
+
+func (r *rights) set(err error, all ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all, r.err = map[string]bool{}, err
+	for _, one := range all {
+		r.all[one] = true
+	}
+}
+
+func (r *rights) Authorize(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := strings.TrimSpace(strings.Join([]string{a.GetVerb(), a.GetResource(), a.GetName(), a.GetNamespace()}, " "))
+	if r.all[key] || r.all["everything"] {
+		return authorizer.DecisionAllow, "", nil
+	}
+	return authorizer.DecisionNoOpinion, "", r.err
+}
+
+// serveLimited serves to callers with rights.
+func serveLimited(t *testing.T, st storage.Storage, r *rights) *httptest.Server {
+	t.Helper()
+	h := newHandler(t, st, func(c *resources.Config) {
+		c.Checker = visibility.New(visibility.Config{Authorizer: r, Clusters: c.Clusters, Catalog: c.Catalog, Storage: st})
+		c.RecheckWatches = 10 * time.Millisecond
+	})
+	plain := serveHandler(t, h)
+	handler := plain.Config.Handler
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		handler.ServeHTTP(w, req.WithContext(request.WithUser(req.Context(), &user.DefaultInfo{Name: "alice"})))
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+// follow opens a watch and returns its lines.
+func follow(t *testing.T, server *httptest.Server, path string) *bufio.Scanner {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	t.Cleanup(cancel)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+path, nil)
+	require.NoError(t, err)
+	resp, err := server.Client().Do(req)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = resp.Body.Close() }) // it has ended
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	return bufio.NewScanner(resp.Body)
+}
+
+// A running watch ends when what its caller may see changes, whatever way.
+func TestRightsOfWatches(t *testing.T) {
+	t.Parallel()
+	const own, other = "watch pods one default", "watch pods two default"
+	for name, tc := range map[string]struct {
+		before []string
+		after  []string
+		err    error
+		code   string
+	}{
+		"revoked":               {before: []string{own, other}, after: []string{own}, code: `"code":410`},
+		"granted":               {before: []string{own}, after: []string{own, "watch pods two"}, code: `"code":410`},
+		"all revoked":           {before: []string{own}, code: `"code":410`},
+		"no longer everything":  {before: []string{"everything"}, after: []string{own}, code: `"code":410`},
+		"everything":            {before: []string{own}, after: []string{"everything"}, code: `"code":410`},
+		"nobody knows any more": {before: []string{own}, err: errors.New("the host is away"), code: `"code":500`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHistory()
+			r := newRights(tc.before...)
+			server := serveLimited(t, withNamespace{h}, r)
+			lines := follow(t, server, "/all/api/v1/pods?watch=true")
+			require.True(t, lines.Scan())
+			require.Contains(t, lines.Text(), `"ADDED"`)
+			r.set(tc.err, tc.after...)
+			for lines.Scan() && strings.Contains(lines.Text(), `"ADDED"`) {
+			}
+			require.Contains(t, lines.Text(), `"ERROR"`)
+			require.Contains(t, lines.Text(), tc.code)
+			require.False(t, lines.Scan())
+			<-h.gone
+		})
+	}
+}
+
+// withNamespace is a history whose clusters have the namespace default.
+type withNamespace struct{ *history }
+
+func (w withNamespace) List(ctx context.Context, q *query.Query, yield func(*storage.Object) error) (storage.Page, error) {
+	if len(q.Types) == 1 && q.Types[0].Resource == "namespaces" {
+		return storage.Page{}, yield(&storage.Object{Key: storage.Key{Cluster: q.Clusters[0], Name: "default"}})
+	}
+	return w.history.List(ctx, q, yield)
+}
+
+// A watch that resumes with other rights than its client's list had must list again.
+func TestResumeWithOtherRights(t *testing.T) {
+	t.Parallel()
+	const list, own, other = "list pods one", "watch pods one default", "watch pods two default"
+	h := newHistory()
+	h.from = make(chan string, 10)
+	h.err = errors.New("enough")
+	r := newRights(list, own)
+	server := serveLimited(t, withNamespace{h}, r)
+	version := func() string {
+		_, body := get(t, server, "/all/api/v1/pods", asJSON)
+		var got struct{ Metadata metav1.ListMeta }
+		require.NoError(t, json.Unmarshal([]byte(body), &got), body)
+		return got.Metadata.ResourceVersion
+	}
+	resume := func(version string) string {
+		lines := follow(t, server, "/all/api/v1/pods?watch=true&resourceVersion="+version)
+		require.True(t, lines.Scan())
+		return lines.Text()
+	}
+	limited := version()
+	require.True(t, strings.HasPrefix(limited, "40."), limited)
+	require.Contains(t, resume(limited), `"code":500`)
+	require.Equal(t, "40", <-h.from, "the storage layer sees its own version")
+	require.Contains(t, resume("40"), `"code":410`)
+
+	r.set(nil, list, own, "list pods two") // more to list: no more to watch
+	require.Contains(t, resume(limited), `"code":500`)
+	r.set(nil, list, own, other)
+	require.Contains(t, resume(limited), `"code":410`)
+	require.NotEqual(t, limited, version())
+
+	r.set(nil, "everything")
+	require.Equal(t, "40", version())
+	require.Contains(t, resume("40"), `"code":500`)
+	r.set(nil, list)
+	require.True(t, strings.HasPrefix(version(), "40."), "what may not be watched can be listed")
+}
+
+// A caller without rights on a cluster gets the answers of one that is not there.
+func TestNoEnumeration(t *testing.T) {
+	t.Parallel()
+	server := serveLimited(t, withNamespace{newHistory()}, newRights("list pods two"))
+	for _, path := range []string{
+		"/api/v1/pods", "/api/v1/namespaces/default/pods", "/api/v1/namespaces/default/pods/a", "/api/v1/namespaces/default/pods/zz", "/api/v1/nodes",
+		"/api/v1/services", "/apis/no.such/v1/things", "/api/v1/namespaces/default/nodes", "/api/v1/namespaces/default/pods/a/log",
+		"/api/v1/pods?watch=true", "/api/v1/pods?limit=abc", "/api/v1/pods?namespaces=default", "/api/v1/pods?labelSelector=search.clusterpedia.io/forward",
+		"/api", "/apis", "/api/v1", "/apis/apps", "/apis/apps/v1", "/apis/no.such", "/version", "/healthz", "/x",
+	} {
+		there, body := get(t, server, "/one"+path, asJSON)
+		missing, other := get(t, server, "/nope"+path, asJSON)
+		require.Equal(t, there.StatusCode, missing.StatusCode, path)
+		require.Equal(t, strings.ReplaceAll(body, "cluster one", "cluster nope"), other, path)
+	}
+	answer, body := get(t, server, "/all/api/v1/pods?clusters=one", asJSON)
+	missing, other := get(t, server, "/all/api/v1/pods?clusters=nope", asJSON)
+	require.Equal(t, http.StatusForbidden, answer.StatusCode)
+	require.Equal(t, answer.StatusCode, missing.StatusCode)
+	require.Equal(t, strings.ReplaceAll(body, "cluster one", "cluster nope"), other)
+}

@@ -1,0 +1,123 @@
+package visibility
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	apirequest "k8s.io/apiserver/pkg/endpoints/request"
+
+	"clusterpedia.io/storage-api/query"
+)
+
+const (
+	// maxReviews bounds the reviews of one search. What is remembered is none.
+	maxReviews = 1000
+	// maxAnswers bounds the answers that are remembered.
+	maxAnswers = 100_000
+	// maxName is the length of the longest name of a cluster or namespace.
+	maxName = 253
+)
+
+// everyCluster stands for all clusters: in a review, no name stands for all objects.
+const everyCluster = ""
+
+// everything is what reviews call all resources.
+func everything() schema.GroupResource { return schema.GroupResource{Resource: "*"} }
+
+// search is one search, whose reviews are counted.
+type search struct {
+	*Checker
+	verb, subresource string
+	reviews           int
+	// caller identifies who searches.
+	caller string
+}
+
+// question is one review.
+type question struct{ caller, verb, resource, subresource, namespace, cluster string }
+
+// errTooMany ends a search that takes too many reviews, or finds too many places.
+var errTooMany = errors.New("what the caller may see is in too many places")
+
+// bounded turns errTooMany into a Status with code 403, which names a narrower path. Of
+// clusters it names only what the query does.
+func (s *search) bounded(r schema.GroupResource, q *query.Query, search func() error) error {
+	err := search()
+	if !errors.Is(err, errTooMany) {
+		return err
+	}
+	cluster := "CLUSTER"
+	if len(q.Clusters) == 1 {
+		cluster = q.Clusters[0]
+	}
+	if r == everything() {
+		r.Resource = "RESOURCE"
+	}
+	return apierrors.NewForbidden(r, "", fmt.Errorf(
+		"what you may see takes more than %d checks, or is in too many places: ask for less, as at %s", maxReviews, narrower(r, cluster)))
+}
+
+// allowed asks for one namespace of a cluster, or for the whole cluster, or for all.
+func (s *search) allowed(ctx context.Context, r schema.GroupResource, cluster, namespace string) (bool, error) {
+	if len(cluster) > maxName || len(namespace) > maxName {
+		return false, nil
+	}
+	allowed, err := s.ask(ctx, r, cluster, namespace)
+	if cluster == everyCluster && allowed {
+		// To RBAC, no name is a name too, which a Role may have among others. Only a rule for
+		// all names allows one that no cluster has and nobody names together with it.
+		return s.ask(ctx, r, "*", namespace)
+	}
+	return allowed, err
+}
+
+// ask makes one review, unless its answer is remembered.
+func (s *search) ask(ctx context.Context, r schema.GroupResource, name, namespace string) (bool, error) {
+	caller, ok := apirequest.UserFrom(ctx)
+	if !ok {
+		return false, apierrors.NewInternalError(errors.New("no user found in the context"))
+	}
+	if s.caller == "" {
+		s.caller = identity(caller)
+	}
+	asked := question{s.caller, s.verb, r.String(), s.subresource, namespace, name}
+	if answer, found := s.answers.Get(asked); found {
+		allowed, _ := answer.(bool) // nothing else is kept
+		return allowed, nil
+	}
+	if s.reviews++; s.reviews > maxReviews {
+		return false, errTooMany
+	}
+	decision, _, err := s.Authorizer.Authorize(ctx, authorizer.AttributesRecord{
+		User: caller, Verb: s.verb, APIGroup: Group, APIVersion: "*", Resource: r.String(), Subresource: s.subresource,
+		Namespace: namespace, Name: name, ResourceRequest: true,
+	})
+	if err != nil && decision != authorizer.DecisionAllow {
+		return false, apierrors.NewInternalError(fmt.Errorf("ask what the caller may see: %w", err))
+	}
+	if decision == authorizer.DecisionAllow {
+		s.answers.Add(asked, true, s.AllowedFor)
+		return true, nil
+	}
+	s.answers.Add(asked, false, s.DeniedFor)
+	return false, nil
+}
+
+// identity tells apart callers who may have other rights.
+func identity(u user.Info) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "%q %q %q", u.GetName(), u.GetUID(), u.GetGroups())
+	extra := u.GetExtra()
+	for _, key := range slices.Sorted(maps.Keys(extra)) {
+		fmt.Fprintf(&text, " %q=%q", key, extra[key])
+	}
+	return text.String()
+}
