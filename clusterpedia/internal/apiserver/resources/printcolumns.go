@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/klog/v2"
@@ -30,7 +32,12 @@ type printColumns struct {
 
 	mu    sync.Mutex
 	known map[columnsKey]knownColumns
+	// reading has one caller read for all who ask for the same.
+	reading singleflight.Group
 }
+
+// columnsLimit bounds how long it takes to read columns.
+const columnsLimit = 30 * time.Second
 
 // maxKnownColumns bounds what is kept: it is forgotten then, and read again.
 const maxKnownColumns = 10_000
@@ -60,17 +67,27 @@ func (p *printColumns) of(ctx context.Context, key columnsKey) []apiextensionsv1
 	if ok && time.Since(known.read) < definitionAge {
 		return known.columns
 	}
-	columns, err := p.read(ctx, key)
-	if err != nil {
+	answer, err, _ := p.reading.Do(fmt.Sprintf("%q %q", key.cluster, key.GroupVersionResource), func() (any, error) {
+		// It is not for one caller alone.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), columnsLimit)
+		defer cancel()
+		columns, err := p.read(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if len(p.known) >= maxKnownColumns {
+			clear(p.known)
+		}
+		p.known[key] = knownColumns{columns, time.Now()}
+		return columns, nil
+	})
+	columns, ok := answer.([]apiextensionsv1.CustomResourceColumnDefinition)
+	if err != nil || !ok {
 		klog.ErrorS(err, "The columns of a custom resource cannot be read", "resource", key.GroupVersionResource, "cluster", key.cluster)
 		return known.columns
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.known) >= maxKnownColumns {
-		clear(p.known)
-	}
-	p.known[key] = knownColumns{columns, time.Now()}
 	return columns
 }
 
