@@ -92,6 +92,13 @@ func Parse(in Input) (*Options, error) {
 	}, nil
 }
 
+// InjectEvents reports whether a request for one object asks for its Events. It takes no
+// other option.
+func InjectEvents(values url.Values) bool {
+	value, given := first(values, "injectEvents")
+	return given && parseFlag(value)
+}
+
 // ListMeta returns the metadata of a list that the storage layer ended with page
 // after so many items.
 //

@@ -232,6 +232,18 @@ func (h *Handler) serveResource(w http.ResponseWriter, req *http.Request, s *sco
 				return
 			}
 		}
+		r.events = listoptions.InjectEvents(req.URL.Query())
+		if h.Checker != nil && r.events {
+			place := &query.Query{Clusters: []string{cluster}, Events: true, Visible: &query.Visibility{Scopes: []query.Scope{{Clusters: []string{cluster}}}}}
+			if info.Namespace != "" {
+				place.Visible.Scopes[0].Namespaces = []string{info.Namespace}
+			}
+			if err := WithoutForbiddenEvents(req.Context(), h.Checker, place); err != nil {
+				h.fail(w, req, APIError(err, s.Resource.GroupResource(), info.Name))
+				return
+			}
+			r.events = place.Events
+		}
 		h.warn(req.Context(), s, &query.Query{Clusters: []string{cluster}})
 		s = h.forTable(req.Context(), r, cluster)
 		handlers.GetResource(r, &s.RequestScope)(w, req)

@@ -192,3 +192,34 @@ func TestNoEnumeration(t *testing.T) {
 	require.Equal(t, answer.StatusCode, missing.StatusCode)
 	require.Equal(t, strings.ReplaceAll(body, "cluster one", "cluster nope"), other)
 }
+
+// One object comes with its Events, if they are asked for and may be listed.
+func TestEventsOfOne(t *testing.T) {
+	t.Parallel()
+	with := pod("one", "a")
+	with.Events = []byte(`[{"reason":"Tested"}]`)
+	st := &shelf{objects: []storage.Object{with, pod("one", "b"), pod("two", "a")}}
+	const path = "/one/api/v1/namespaces/default/pods/"
+	open := serve(t, st)
+	for query, want := range map[string]bool{"": false, "?injectEvents": true, "?injectEvents=true": true, "?injectEvents=false": false, "?injectEvents=0": false} {
+		for _, accept := range []string{asJSON, "application/yaml", asTable} {
+			answer, body := get(t, open, path+"a"+query, accept)
+			require.Equal(t, http.StatusOK, answer.StatusCode, body)
+			require.Equal(t, want, strings.Contains(body, "Tested"), "%s %s", query, body)
+			require.Contains(t, body, `app`)
+		}
+	}
+	answer, body := get(t, open, path+"b?injectEvents=true", asJSON)
+	require.Equal(t, http.StatusOK, answer.StatusCode)
+	require.NotContains(t, body, "shadow.clusterpedia.io/events")
+	answer, body = get(t, open, path+"zz?injectEvents=true", asJSON)
+	require.Equal(t, http.StatusNotFound, answer.StatusCode)
+	require.Contains(t, body, `pods \"zz\" not found`)
+
+	for right, want := range map[string]bool{"list events one default": true, "list events one": true, "list events two": false, "get events one": false} {
+		answer, body = get(t, serveLimited(t, st, newRights("get pods one default", right)), path+"a?injectEvents=true", asJSON)
+		require.Equal(t, http.StatusOK, answer.StatusCode)
+		require.Equal(t, want, strings.Contains(body, "Tested"), right)
+		require.Equal(t, want, answer.Header.Get("Warning") == "", right)
+	}
+}

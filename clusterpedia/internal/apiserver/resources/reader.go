@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -36,6 +37,8 @@ type reader struct {
 	// options are set for lists, and limits for those whose callers may not see all.
 	options *listoptions.Options
 	limits  *limits
+	// events asks for the Events of one object; of lists the options say so.
+	events bool
 	// transform is what the client wants in place of the objects: Table,
 	// PartialObjectMetadata or PartialObjectMetadataList; empty for the objects.
 	transform string
@@ -84,7 +87,7 @@ func (r *reader) Get(ctx context.Context, name string, _ *metav1.GetOptions) (ru
 	if text := key.Namespace + name; !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
 		return nil, apierrors.NewNotFound(r.scope.Resource.GroupResource(), name)
 	}
-	o, err := r.storage.Get(ctx, key)
+	o, err := r.get(ctx, key)
 	if err != nil {
 		return nil, APIError(err, r.scope.Resource.GroupResource(), name)
 	}
@@ -97,6 +100,30 @@ func (r *reader) Get(ctx context.Context, name string, _ *metav1.GetOptions) (ru
 		return nil, APIError(fmt.Errorf("%s: %w", o.Key, err), r.scope.Resource.GroupResource(), name)
 	}
 	return obj, nil
+}
+
+// get reads one object, with its Events if they are asked for, which only lists have.
+func (r *reader) get(ctx context.Context, key storage.Key) (storage.Object, error) {
+	if !r.events {
+		return r.storage.Get(ctx, key)
+	}
+	q := &query.Query{
+		Types:    []query.Type{{Group: key.Group, Version: key.Version, Resource: key.Resource.Resource}},
+		Clusters: []string{key.Cluster}, Namespaces: []string{key.Namespace}, Names: []string{key.Name}, Events: true,
+	}
+	found := storage.Object{}
+	_, err := r.storage.List(ctx, q, func(o *storage.Object) error {
+		with, err := WithEvents(o)
+		if err == nil {
+			found = *with
+			found.JSON = slices.Clone(with.JSON)
+		}
+		return err
+	})
+	if err == nil && found.JSON == nil {
+		err = fmt.Errorf("%s: %w", key, storage.ErrNotFound)
+	}
+	return found, err
 }
 
 // List implements rest.Lister. The options that it is given are those that the
