@@ -114,6 +114,10 @@ func (h *Handler) Serve(w http.ResponseWriter, req *http.Request, cluster, path 
 		return
 	}
 	path = inner.URL.Path
+	if strings.HasPrefix(path, "//") { // also by an escape: it was authorized as another path
+		discovery.NotFound(w)
+		return
+	}
 	if h.members.ServeProxyPath(w, inner, cluster) {
 		return
 	}
