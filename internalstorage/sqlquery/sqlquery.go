@@ -72,6 +72,9 @@ func (b *Builder) Where() (Expr, error) {
 		fields = append(fields, query.FieldRequirement{Path: path, Operator: r.Operator, Values: r.Values})
 	}
 	for _, r := range fields {
+		if err := checkLists(r.Path); err != nil {
+			return Expr{}, err
+		}
 		condition, err := b.field(r)
 		if err != nil {
 			return Expr{}, err
@@ -213,6 +216,26 @@ func (b *Builder) owner(alias string) Expr {
 		conditions = append(conditions, or([]Expr{b.in(column("namespace"), []string{""}), b.in(column("namespace"), b.query.Namespaces)}))
 	}
 	return and(conditions)
+}
+
+// maxLists bounds the lists in one path. Conditions on them are nested, and become twice as
+// long with each list of any element.
+const maxLists = 4
+
+// checkLists refuses a path with more lists than databases bear.
+func checkLists(path []query.PathElement) error {
+	lists := 0
+	for _, e := range path {
+		if e.List {
+			lists++
+		}
+	}
+	if lists > maxLists {
+		return &query.InvalidQueryError{
+			Field: "fieldSelector", Value: query.PathString(path), Reason: fmt.Sprintf("a path may have %d lists, this one has %d", maxLists, lists),
+		}
+	}
+	return nil
 }
 
 // field returns the condition on the part of the document that a path leads to.
