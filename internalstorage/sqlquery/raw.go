@@ -66,7 +66,7 @@ func (r Raw) Condition(d dialect.Dialect, q *query.Query) (Expr, error) {
 		return Expr{}, nil
 	}
 	if q.Visible != nil {
-		return Expr{}, refuse(field, text, "a condition in SQL could read what you may not see: it needs a server with --search-authorization=Compatible")
+		return Expr{}, refuse(field, text, "a condition in SQL could read what you may not see: it is for those who may list everything")
 	}
 	condition, err := rawCondition(d, strings.TrimSpace(text), given)
 	if err != nil {

@@ -111,7 +111,7 @@ func TestRawConditionRefuses(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 	_, err = Raw{Any: true}.Condition(dialectOf(t, "sqlite"), &query.Query{Visible: &query.Visibility{}, Params: map[string][]string{"whereSQL": {"1 = 1"}}})
-	require.ErrorContains(t, err, "--search-authorization=Compatible")
+	require.ErrorContains(t, err, "may list everything")
 }
 
 // FuzzRawCondition runs conditions where nothing can satisfy them: whatever is found has
