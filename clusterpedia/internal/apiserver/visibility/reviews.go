@@ -72,9 +72,9 @@ func (s *search) allowed(ctx context.Context, r schema.GroupResource, cluster, n
 	}
 	allowed, err := s.ask(ctx, r, cluster, namespace)
 	if cluster == everyCluster && allowed {
-		// To RBAC, no name is a name too, which a Role may have among others. Only a rule for
-		// all names allows one that no cluster has and nobody names together with it.
-		return s.ask(ctx, r, "*", namespace)
+		// To RBAC, no name is a name too, which a rule may have among others. Only one for all
+		// names allows a name that nobody knows.
+		return s.ask(ctx, r, s.nobody, namespace)
 	}
 	return allowed, err
 }

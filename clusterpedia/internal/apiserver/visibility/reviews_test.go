@@ -84,6 +84,7 @@ func TestRules(t *testing.T) {
 		"everything":             {rule: rbacv1.PolicyRule{Resources: []string{"*"}}, all: true},
 		"one cluster":            {rule: rbacv1.PolicyRule{Resources: []string{"*"}, ResourceNames: []string{"one"}}, want: scopes{{Clusters: []string{"one"}}}},
 		"no name among others":   {rule: rbacv1.PolicyRule{Resources: []string{"*"}, ResourceNames: []string{"", "one"}}, want: scopes{{Clusters: []string{"one"}}}},
+		"both of these":          {rule: rbacv1.PolicyRule{Resources: []string{"*"}, ResourceNames: []string{"", "*"}}},
 		"an asterisk":            {rule: rbacv1.PolicyRule{Resources: []string{"*"}, ResourceNames: []string{"*"}}},
 		"one resource":           {rule: rbacv1.PolicyRule{Resources: []string{"pods"}}, want: scopes{{}}},
 		"one resource of one":    {rule: rbacv1.PolicyRule{Resources: []string{"pods"}, ResourceNames: []string{"one"}}, want: scopes{{Clusters: []string{"one"}}}},

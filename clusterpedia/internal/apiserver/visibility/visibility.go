@@ -11,6 +11,7 @@ package visibility
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"slices"
 	"strings"
@@ -50,6 +51,8 @@ type Checker struct {
 	Config
 	// answers are those of reviews, by question.
 	answers *cache.LRUExpireCache
+	// nobody is a name that no cluster has, and no rule can.
+	nobody string
 
 	mu         sync.Mutex
 	namespaces map[string]known
@@ -58,7 +61,7 @@ type Checker struct {
 
 // New returns a checker.
 func New(c Config) *Checker {
-	return &Checker{Config: c, answers: cache.NewLRUExpireCache(maxAnswers), namespaces: map[string]known{}}
+	return &Checker{Config: c, answers: cache.NewLRUExpireCache(maxAnswers), namespaces: map[string]known{}, nobody: "*" + rand.Text()}
 }
 
 // Get returns a Status with code 403 unless the caller may get an object.
