@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -37,7 +38,9 @@ const (
 type deployment struct {
 	*stack.Stack
 	storage string
-	dir     string
+	// perResource is whether its apiserver has that argument.
+	perResource bool
+	dir         string
 	// database is nil for memory.
 	database *database
 	dynamic  dynamic.Interface
@@ -53,25 +56,50 @@ type deployment struct {
 	cleanups []func() error
 }
 
-// users are those of the contract, by their tokens.
+// users are those of the contract and those of rights, by their tokens.
 func users() map[string]string {
-	return map[string]string{"admin": "admin-token", "alice": "alice-token", "bob": "bob-token", "carol": "carol-token", "stranger": "bad-token", "anonymous": ""}
+	all := map[string]string{"stranger": "bad-token", "anonymous": ""}
+	for _, name := range []string{"admin", "alice", "bob", "carol"} {
+		all[name] = name + "-token"
+	}
+	for _, r := range rights() {
+		all[r.user] = r.user + "-token"
+	}
+	return all
 }
 
-const tokens = `admin-token,admin,admin,system:masters
-alice-token,alice,alice
-bob-token,bob,bob
-carol-token,carol,carol
-`
+// tokens returns the host cluster's file of users.
+func tokens() string {
+	var lines strings.Builder
+	for name, token := range users() {
+		group := ""
+		switch {
+		case name == "admin":
+			group = ",system:masters"
+		case slices.ContainsFunc(rights(), func(r right) bool { return r.user == name }):
+			group = "," + searchers
+		case name == "stranger" || token == "":
+			continue
+		}
+		fmt.Fprintf(&lines, "%s,%s,%s%s\n", token, name, name, group)
+	}
+	return lines.String()
+}
 
 // start starts everything. What was started is stopped by stop, also after an error.
 func (d *deployment) start(ctx context.Context) error {
 	d.servers = map[string]*server{}
 	host := &cluster.Cluster{
 		Name: "host", Dir: filepath.Join(d.dir, "host"), Binaries: shared.binaries,
-		Args: []string{"--token-auth-file", filepath.Join(d.dir, "tokens")},
+		Args: []string{
+			"--token-auth-file", filepath.Join(d.dir, "tokens"),
+			"--audit-policy-file", filepath.Join(d.dir, "audit.yaml"), "--audit-log-path", d.auditLog(),
+		},
 	}
-	if err := os.WriteFile(host.Args[1], []byte(tokens), 0o600); err != nil {
+	if err := os.WriteFile(host.Args[3], []byte(auditPolicy), 0o600); err != nil {
+		return err
+	}
+	if err := os.WriteFile(host.Args[1], []byte(tokens()), 0o600); err != nil {
 		return err
 	}
 	d.cleanups = append(d.cleanups, host.Remove)
@@ -81,6 +109,9 @@ func (d *deployment) start(ctx context.Context) error {
 	d.Stack = &stack.Stack{
 		Host: host, Dir: filepath.Join(d.dir, "servers"), Bin: shared.bin,
 		CRDs: filepath.Join(shared.root, "charts", "clusterpedia", "crds"), Storage: "memory",
+	}
+	if d.perResource {
+		d.APIServerArgs = []string{perResource}
 	}
 	if d.storage != memory {
 		var err error
@@ -175,13 +206,14 @@ func (d *deployment) authorize(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return d.authorizeSearchers(ctx)
 }
 
 func (d *deployment) create(ctx context.Context, resource string, o document) error {
 	o["apiVersion"] = "rbac.authorization.k8s.io/v1"
+	u := &unstructured.Unstructured{Object: o}
 	_, err := d.dynamic.Resource(schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: resource}).
-		Create(ctx, &unstructured.Unstructured{Object: o}, metav1.CreateOptions{})
+		Namespace(u.GetNamespace()).Create(ctx, u, metav1.CreateOptions{})
 	return err
 }
 
@@ -263,15 +295,16 @@ func (d *deployment) loadFixture(ctx context.Context) error {
 		}
 	}
 	d.members[1].down.Store(true)
-	if err := d.awaitFixture(ctx); err != nil || d.database == nil {
+	if err := d.awaitFixture(ctx, ""); err != nil || d.database == nil {
 		return err
 	}
 	d.untouched, err = d.database.fingerprint(d.storage)
 	return err
 }
 
-// awaitFixture returns when what the apiserver learns beside the objects has reached it.
-func (d *deployment) awaitFixture(ctx context.Context) error {
+// awaitFixture returns when what an apiserver with more arguments learns beside the objects
+// has reached it.
+func (d *deployment) awaitFixture(ctx context.Context, server string) error {
 	for url, text := range map[string]string{
 		"C(cluster-2)/api/v1/namespaces/default/configmaps/cm1": "reason: NotReachable",
 		"M/api/v1/configmaps":                       "is still read for the first time",
@@ -281,7 +314,7 @@ func (d *deployment) awaitFixture(ctx context.Context) error {
 		"C(cluster-1)/apis/example.io/v1/widgets?x": `"w1"`,
 	} {
 		err := d.until(ctx, func() error {
-			r, err := d.send(ctx, &Case{URL: []string{url}}, url)
+			r, err := d.send(ctx, &Case{URL: []string{url}, Server: server}, url)
 			if err == nil && !strings.Contains(r.String(), text) {
 				err = fmt.Errorf("no %q in %s", text, r)
 			}
@@ -391,6 +424,12 @@ type started struct {
 // stopped when all tests are done.
 func (b *bed) deployment(t *testing.T, storage string) *deployment {
 	t.Helper()
+	return b.deploy(t, storage, storage, false)
+}
+
+// deploy returns the deployment of a name.
+func (b *bed) deploy(t *testing.T, name, storage string, perResource bool) *deployment {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("needs clusters")
 	}
@@ -398,10 +437,10 @@ func (b *bed) deployment(t *testing.T, storage string) *deployment {
 		t.Skipf("%s is not set: NOT TESTED on %s; make test-e2e starts one", variable, storage)
 	}
 	b.mu.Lock()
-	s, ok := b.deployments[storage]
+	s, ok := b.deployments[name]
 	if !ok {
-		s = &started{deployment: deployment{storage: storage, dir: filepath.Join(b.dir, storage)}}
-		b.deployments[storage] = s
+		s = &started{deployment: deployment{storage: storage, perResource: perResource, dir: filepath.Join(b.dir, name)}}
+		b.deployments[name] = s
 	}
 	b.mu.Unlock()
 	s.once.Do(func() {
@@ -410,7 +449,7 @@ func (b *bed) deployment(t *testing.T, storage string) *deployment {
 		}
 	})
 	if s.err != nil {
-		t.Fatalf("deploy on %s: %v", storage, s.err)
+		t.Fatalf("deploy on %s: %v", name, s.err)
 	}
 	return &s.deployment
 }

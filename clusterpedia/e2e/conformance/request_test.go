@@ -126,7 +126,7 @@ func (d *deployment) send(ctx context.Context, c *Case, short string) (*response
 		base = d.Host.URL()
 	}
 	if found := listVersion.FindStringSubmatch(short); found != nil {
-		list, err := d.get(ctx, base+expand(found[1]))
+		list, err := d.request(ctx, &Case{As: c.As}, base+expand(found[1]))
 		if err != nil {
 			return nil, err
 		}
