@@ -77,7 +77,7 @@ func New(ctx context.Context, o *Options, st storage.Storage, params []string) (
 	}
 	const metrics = "/metrics"
 	generic.Handler.NonGoRestfulMux.Unregister(metrics)
-	generic.Handler.NonGoRestfulMux.Handle(metrics, process.MetricsHandler(st))
+	generic.Handler.NonGoRestfulMux.Handle(metrics, process.MetricsHandler(st, true))
 	s := &Server{generic: generic}
 	if err := s.install(ctx, scheme, client, st, params, o); err != nil {
 		return nil, err

@@ -43,6 +43,7 @@ func NewCommand(ctx context.Context) (*cobra.Command, error) {
 
 // run serves metrics on every replica, and runs the controllers on the leader.
 func (o *Options) run(ctx context.Context) error {
+	o.Metrics.Apply()
 	rest.SetDefaultWarningHandler(rest.NoWarnings{})
 	host, err := o.Host.Config("controller-manager")
 	if err != nil {

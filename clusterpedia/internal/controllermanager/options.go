@@ -38,7 +38,7 @@ func NewOptions() (*Options, error) {
 		Workers:        5,
 		Host:           process.NewHostOptions(),
 		LeaderElection: process.NewLeaderElection("clusterpedia-controller-manager", process.Namespace()),
-		Metrics:        process.NewMetricsOptions(metricsPort),
+		Metrics:        process.NewMetricsOptions("clusterpedia controller manager", metricsPort),
 		Logs:           logs.NewOptions(),
 		Gates:          featuregate.NewFeatureGate(),
 	}

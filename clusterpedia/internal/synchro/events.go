@@ -172,6 +172,9 @@ func (e *events) Unreadable(err error) {
 	e.resource.metrics.Invalid(e.resource.cluster, storage.Resource{Version: "v1", Resource: "events"})
 }
 
+// Bookmark implements reflector.Sink.
+func (e *events) Bookmark() {}
+
 // Watching implements reflector.Sink.
 func (e *events) Watching() {}
 

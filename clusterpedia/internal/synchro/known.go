@@ -152,6 +152,19 @@ func (k *known) unlisted() []objectName {
 	return names
 }
 
+// counts returns how many objects are stored, or on their way, and of how many that is
+// in doubt.
+func (k *known) counts() (certain, doubted int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, s := range k.objects {
+		if s.revision == 0 {
+			doubted++
+		}
+	}
+	return len(k.objects) - doubted, doubted
+}
+
 func (k *known) len() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()

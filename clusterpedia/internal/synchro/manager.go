@@ -226,5 +226,17 @@ func (m *Manager) farewell(ctx context.Context) {
 	all.Wait()
 }
 
+// Stats returns what is measured of all clusters, by their names.
+func (m *Manager) Stats() []ClusterStats {
+	m.mu.Lock()
+	clusters := maps.Clone(m.clusters)
+	m.mu.Unlock()
+	stats := make([]ClusterStats, 0, len(clusters))
+	for _, name := range slices.Sorted(maps.Keys(clusters)) {
+		stats = append(stats, clusters[name].stats())
+	}
+	return stats
+}
+
 // statusChanged has the status of a cluster written soon.
 func (m *Manager) statusChanged(name string) { m.queue.AddAfter(name, m.Tuning.StatusDelay) }

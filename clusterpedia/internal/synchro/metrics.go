@@ -16,6 +16,8 @@ type Metrics interface {
 	Unchanged(cluster string, resource storage.Resource)
 	// Invalid tells that an object was left out because of what it holds.
 	Invalid(cluster string, resource storage.Resource)
+	// Gone tells that a cluster isn't this manager's any more.
+	Gone(cluster string)
 }
 
 // Counters is a Metrics that counts, over all clusters. The zero value is ready.
@@ -32,7 +34,7 @@ type Counters struct {
 }
 
 // Written implements Metrics.
-func (c *Counters) Written(_ string, changes []storage.Change, _ time.Duration) {
+func (c *Counters) Written(_ string, changes []writer.Change, _ time.Duration) {
 	for _, change := range changes {
 		switch {
 		case change.Put != nil:
@@ -47,7 +49,7 @@ func (c *Counters) Written(_ string, changes []storage.Change, _ time.Duration) 
 }
 
 // Failed implements Metrics.
-func (c *Counters) Failed(string, error) { c.FailedAttempts.Add(1) }
+func (c *Counters) Failed(string, []writer.Change, error) { c.FailedAttempts.Add(1) }
 
 // Rejected implements Metrics.
 func (c *Counters) Rejected(string, storage.Change, error) { c.RejectedChanges.Add(1) }
@@ -57,3 +59,6 @@ func (c *Counters) Unchanged(string, storage.Resource) { c.UnchangedObjects.Add(
 
 // Invalid implements Metrics.
 func (c *Counters) Invalid(string, storage.Resource) { c.InvalidObjects.Add(1) }
+
+// Gone implements Metrics.
+func (c *Counters) Gone(string) {}

@@ -40,7 +40,9 @@ func (m *Manager) reconcile(ctx context.Context, name string) error {
 	}
 	switch {
 	case !m.owns(pediacluster):
-		m.stop(name)
+		if m.stop(name) != nil {
+			m.Metrics.Gone(name)
+		}
 		return nil
 	case pediacluster.DeletionTimestamp != nil:
 		return m.deleted(ctx, pediacluster)
@@ -109,6 +111,7 @@ func (m *Manager) vanished(ctx context.Context, name string) error {
 	if !orphan {
 		return nil
 	}
+	m.Metrics.Gone(name)
 	// If it is fenced, another manager has taken what has the same name now.
 	if err := m.purge(ctx, name, epoch-1); err != nil && !errors.Is(err, storage.ErrFenced) {
 		return err
@@ -122,6 +125,7 @@ func (m *Manager) vanished(ctx context.Context, name string) error {
 // deleted removes all that is stored of a cluster, and then the finalizer.
 func (m *Manager) deleted(ctx context.Context, p *v1alpha2.PediaCluster) error {
 	m.stop(p.Name)
+	m.Metrics.Gone(p.Name)
 	if !slices.Contains(p.Finalizers, Finalizer) {
 		return nil
 	}
@@ -170,6 +174,7 @@ func (m *Manager) purge(ctx context.Context, name string, above int64) error {
 // handOver leaves a cluster to another manager.
 func (m *Manager) handOver(ctx context.Context, p *v1alpha2.PediaCluster) error {
 	c := m.stop(p.Name)
+	m.Metrics.Gone(p.Name)
 	return m.updateStatus(ctx, p, func(status *v1alpha2.ClusterStatus) {
 		if c != nil {
 			c.writeStatus(status)

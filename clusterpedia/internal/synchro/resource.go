@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/klog/v2"
@@ -40,6 +41,9 @@ type resource struct {
 	// running is what start began; cancel is nil while nothing runs.
 	running sync.WaitGroup
 	cancel  context.CancelFunc
+
+	// lastRead is when the member was last heard of, in Unix nanoseconds; 0: never.
+	lastRead atomic.Int64
 
 	// run is what the state called the list that is being read.
 	run   int
@@ -132,11 +136,13 @@ func (r *resource) BeginList() {
 
 // Listed implements reflector.Sink.
 func (r *resource) Listed(ctx context.Context, head document.Head, doc []byte) error {
+	r.heard()
 	return r.Changed(ctx, head, doc)
 }
 
 // EndList implements reflector.Sink.
 func (r *resource) EndList(ctx context.Context) error {
+	r.heard()
 	for _, name := range r.known.unlisted() {
 		if err := r.remove(ctx, name); err != nil {
 			return err
@@ -154,7 +160,9 @@ func (r *resource) EndList(ctx context.Context) error {
 
 // Changed implements reflector.Sink.
 func (r *resource) Changed(ctx context.Context, head document.Head, doc []byte) error {
+	r.heard()
 	name, revision := nameOf(head), r.known.revision(head.UID, head.ResourceVersion)
+	isNew := !r.known.has(name)
 	if r.known.put(name, revision) {
 		r.metrics.Unchanged(r.cluster, r.Storage)
 		return nil
@@ -169,7 +177,7 @@ func (r *resource) Changed(ctx context.Context, head document.Head, doc []byte) 
 		r.known.doubt(name, revision)
 		r.rejected(name, err)
 	}
-	err = r.writer.Enqueue(ctx, writer.Change{Change: storage.Change{Put: object}, Rejected: rejected})
+	err = r.writer.Enqueue(ctx, writer.Change{Change: storage.Change{Put: object}, New: isNew, Rejected: rejected})
 	if err != nil {
 		r.known.doubt(name, revision)
 	}
@@ -178,6 +186,7 @@ func (r *resource) Changed(ctx context.Context, head document.Head, doc []byte) 
 
 // Deleted implements reflector.Sink.
 func (r *resource) Deleted(ctx context.Context, head document.Head) error {
+	r.heard()
 	return r.remove(ctx, nameOf(head))
 }
 
@@ -241,6 +250,11 @@ func (r *resource) Unreadable(err error) {
 	r.metrics.Invalid(r.cluster, r.Storage)
 	r.state.leftOut(fmt.Errorf("an object is left out: %w", err))
 }
+
+func (r *resource) heard() { r.lastRead.Store(time.Now().UnixNano()) }
+
+// Bookmark implements reflector.Sink.
+func (r *resource) Bookmark() { r.heard() }
 
 // Watching implements reflector.Sink.
 func (r *resource) Watching() { r.state.watching() }

@@ -33,14 +33,15 @@ func RunBound(ctx context.Context, o *process.StorageOptions, plugins *storagepl
 	if err != nil {
 		return err
 	}
-	counters, err := registerCounters()
+	telemetry, err := NewTelemetry(noLabels, ProcessRegistry{})
 	if err != nil {
 		return err
 	}
-	manager, err := NewManager(host, st, gate, synchro.Options{Workers: 1, Metrics: counters, Logger: klog.Background()})
+	manager, err := NewManager(host, st, gate, synchro.Options{Workers: 1, Metrics: telemetry, Logger: klog.Background()})
 	if err != nil {
 		return err
 	}
+	telemetry.Follow(manager)
 	group, ctx := errgroup.WithContext(ctx)
 	ctx, done := context.WithCancel(ctx)
 	defer done()

@@ -29,6 +29,7 @@ func NewCommand(ctx context.Context, plugins *storageplugin.Registry) (*cobra.Co
 
 // run serves metrics on every replica, and copies on the leader.
 func (o *Options) run(ctx context.Context, plugins *storageplugin.Registry) error {
+	o.Metrics.Apply()
 	rest.SetDefaultWarningHandler(rest.NoWarnings{})
 	st, _, closeStorage, err := o.Storage.Open(ctx, plugins, "clustersynchro-manager", o.Gates)
 	if err != nil {
@@ -43,7 +44,7 @@ func (o *Options) run(ctx context.Context, plugins *storageplugin.Registry) erro
 	if err != nil {
 		return fmt.Errorf("connect to the host cluster: %w", err)
 	}
-	counters, err := registerCounters()
+	telemetry, err := NewTelemetry(o.MetricsLabels, ProcessRegistry{})
 	if err != nil {
 		return err
 	}
@@ -62,11 +63,12 @@ func (o *Options) run(ctx context.Context, plugins *storageplugin.Registry) erro
 		defer done()
 		return o.LeaderElection.Run(ctx, client, func(ctx context.Context, epoch process.Epoch) error {
 			manager, err := NewManager(host, st, o.Gates, synchro.Options{
-				Epoch: epoch, ShardingName: o.ShardingName, Workers: o.Workers, PageSize: o.PageSize, Metrics: counters, Logger: klog.Background(),
+				Epoch: epoch, ShardingName: o.ShardingName, Workers: o.Workers, PageSize: o.PageSize, Metrics: telemetry, Logger: klog.Background(),
 			})
 			if err != nil {
 				return err
 			}
+			telemetry.Follow(manager)
 			return manager.Run(ctx)
 		})
 	})

@@ -26,6 +26,8 @@ type Options struct {
 	Workers      int
 	ShardingName string
 	PageSize     int64
+	// MetricsLabels are those of the metrics of resources.
+	MetricsLabels string
 
 	Host           *process.HostOptions
 	LeaderElection *process.LeaderElection
@@ -39,10 +41,11 @@ type Options struct {
 func NewOptions(added []storage.Gate) (*Options, error) {
 	o := &Options{
 		Workers:        5,
+		MetricsLabels:  noLabels,
 		Host:           process.NewHostOptions(),
 		LeaderElection: process.NewLeaderElection("clusterpedia-clustersynchro-manager", process.Namespace()),
 		Storage:        process.NewStorageOptions(),
-		Metrics:        process.NewMetricsOptions(8081),
+		Metrics:        process.NewMetricsOptions("clusterpedia clustersynchro manager", 8081),
 		Logs:           logs.NewOptions(),
 		Gates:          featuregate.NewFeatureGate(),
 	}
@@ -84,6 +87,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	o.LeaderElection.AddFlags(sets.FlagSet("leader election"))
 	o.Storage.AddFlags(sets.FlagSet("storage"))
 	o.Metrics.AddFlags(sets.FlagSet("metrics"))
+	sets.FlagSet("metrics").StringVar(&o.MetricsLabels, "resource-synchro-metrics-labels", o.MetricsLabels, "The labels by which the metrics clustersynchro_resourcesynchro_* tell resources apart: a comma-separated list of cluster, gv (group and version), resource and gvr; or empty.")
 	o.Gates.AddFlag(sets.FlagSet("generic"))
 	logsapi.AddFlags(o.Logs, sets.FlagSet("logs"))
 	return sets
@@ -97,6 +101,9 @@ func (o *Options) Validate() error {
 	}
 	if o.PageSize < 0 {
 		errs = append(errs, errors.New("page-size must not be negative"))
+	}
+	if _, err := parseLabels(o.MetricsLabels); err != nil {
+		errs = append(errs, err)
 	}
 	for _, validate := range []func() []error{o.Host.Validate, o.LeaderElection.Validate, o.Storage.Validate, o.Metrics.Validate} {
 		errs = append(errs, validate()...)

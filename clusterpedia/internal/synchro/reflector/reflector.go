@@ -38,6 +38,8 @@ type Sink interface {
 	Deleted(ctx context.Context, head document.Head) error
 	// Unreadable is told about an object without a readable head.
 	Unreadable(err error)
+	// Bookmark is called when the member says that nothing else has changed.
+	Bookmark()
 	// Watching is called when a watch was established.
 	Watching()
 	// Failed is called when a list or a watch fails; it is tried again.

@@ -60,6 +60,7 @@ func (j *journal) Deleted(_ context.Context, h document.Head) error {
 }
 func (j *journal) Unreadable(err error) { j.add("unreadable") }
 func (j *journal) Watching()            { j.add("watching") }
+func (j *journal) Bookmark()            {}
 func (j *journal) Failed(err error)     { j.add("failed %v", err) }
 
 // step answers one request, whose query must contain all words of wants.

@@ -98,6 +98,7 @@ func (r *Reflector) events(ctx context.Context, events *stream.Reader) error {
 		case watch.Deleted:
 			err = r.Sink.Deleted(ctx, head)
 		case watch.Bookmark:
+			r.Sink.Bookmark()
 		default:
 			err = fmt.Errorf("unknown type of event %.50q", event.Type)
 		}

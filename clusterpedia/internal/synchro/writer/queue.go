@@ -108,6 +108,8 @@ func (q *queue) tryPush(e *entry) <-chan struct{} {
 	if old := q.byKey[e.key]; old != nil {
 		// A replacement takes no more room, but for what it grows.
 		q.bytes += e.size - old.size
+		// What was to be created, or deleted, is still not there, or still there.
+		e.change.New = old.change.New && e.change.Put != nil
 		old.change, old.size = e.change, e.size
 		return nil
 	}

@@ -21,6 +21,8 @@ import (
 // Change is a change on its way to the storage layer.
 type Change struct {
 	storage.Change
+	// New says of a Put that, as far as is known, the storage layer has no such object.
+	New bool
 	// Rejected, if it is not nil, is called if the storage layer can never take the
 	// change. It must not wait.
 	Rejected func(error)
@@ -30,9 +32,9 @@ type Change struct {
 // called from many goroutines.
 type Observer interface {
 	// Written tells that a batch was written, and how long that took.
-	Written(cluster string, changes []storage.Change, took time.Duration)
+	Written(cluster string, changes []Change, took time.Duration)
 	// Failed tells that one attempt to write a batch failed.
-	Failed(cluster string, err error)
+	Failed(cluster string, changes []Change, err error)
 	// Rejected tells that a change was given up.
 	Rejected(cluster string, change storage.Change, err error)
 }
@@ -149,7 +151,7 @@ func (w *Writer) write(ctx context.Context, batch []*entry) error {
 		case errors.Is(err, storage.ErrFenced):
 			return err
 		}
-		w.Observer.Failed(w.As.Cluster, err)
+		w.Observer.Failed(w.As.Cluster, changesOf(batch), err)
 		switch {
 		case errors.Is(err, context.DeadlineExceeded):
 			if err := w.wait(ctx, err); err != nil {
@@ -183,13 +185,21 @@ func (w *Writer) try(ctx context.Context, batch []*entry) error {
 	if err := w.Storage.Apply(attempt, w.As, changes); err != nil {
 		return err
 	}
-	w.Observer.Written(w.As.Cluster, changes, time.Since(start))
+	w.Observer.Written(w.As.Cluster, changesOf(batch), time.Since(start))
 	if w.failures >= troubleAfter {
 		w.Logger.Info("Writing to the storage layer works again", "failures", w.failures)
 		w.trouble(nil)
 	}
 	w.failures, w.rejected, w.backoff = 0, 0, w.Limits.Backoff
 	return nil
+}
+
+func changesOf(batch []*entry) []Change {
+	changes := make([]Change, len(batch))
+	for i, e := range batch {
+		changes[i] = e.change
+	}
+	return changes
 }
 
 func (w *Writer) trouble(err error) {

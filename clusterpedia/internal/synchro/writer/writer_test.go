@@ -23,17 +23,22 @@ const (
 )
 
 type observer struct {
-	mu                        sync.Mutex
-	written, failed, rejected int
+	mu                             sync.Mutex
+	written, failed, rejected, new int
 }
 
-func (o *observer) Written(_ string, changes []storage.Change, _ time.Duration) {
+func (o *observer) Written(_ string, changes []Change, _ time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.written += len(changes)
+	for _, change := range changes {
+		if change.New {
+			o.new++
+		}
+	}
 }
 
-func (o *observer) Failed(string, error) {
+func (o *observer) Failed(string, []Change, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.failed++
@@ -135,6 +140,35 @@ func TestCoalesces(t *testing.T) {
 	f.settle(t)
 	require.Equal(t, []string{"nodes a 1", "pods c 9"}, f.storage.Names())
 	require.Zero(t, f.Queued())
+}
+
+// TestNew checks that a change which takes the place of another says whether the storage
+// layer has the object, as the first of them does.
+func TestNew(t *testing.T) {
+	t.Parallel()
+	isNew := func(c Change) Change { c.New = true; return c }
+	for name, tc := range map[string]struct {
+		changes []Change
+		want    int
+	}{
+		"created":              {[]Change{isNew(put(pods, "a", "1"))}, 1},
+		"created and updated":  {[]Change{isNew(put(pods, "a", "1")), put(pods, "a", "2")}, 1},
+		"created and deleted":  {[]Change{isNew(put(pods, "a", "1")), remove(pods, "a")}, 0},
+		"updated twice":        {[]Change{put(pods, "a", "1"), put(pods, "a", "2")}, 0},
+		"deleted and created":  {[]Change{remove(pods, "a"), isNew(put(pods, "a", "2"))}, 0},
+		"two that are created": {[]Change{isNew(put(pods, "a", "1")), isNew(put(pods, "b", "2"))}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, testLimits())
+			f.enqueue(t, tc.changes...)
+			f.start(t)
+			f.settle(t)
+			f.observer.mu.Lock()
+			defer f.observer.mu.Unlock()
+			require.Equal(t, tc.want, f.observer.new)
+		})
+	}
 }
 
 func TestBatchesAreBounded(t *testing.T) {
