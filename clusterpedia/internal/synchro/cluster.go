@@ -60,6 +60,7 @@ type cluster struct {
 	resources  []*resource
 	negotiated bool
 	removals   map[storage.Resource]*removal
+	prunings   prunings
 
 	// The fields below belong to the loop of sync.
 
@@ -112,6 +113,7 @@ func newCluster(o *Options, name string, connection membercluster.Connection, ab
 		clean:       make(chan struct{}, 1),
 		phase:       phase{reason: reasonPending, message: messagePending},
 		removals:    map[storage.Resource]*removal{},
+		prunings:    prunings{map[storage.Resource]pruning{}, map[storage.Resource]pruning{}},
 		leftovers:   map[storage.Resource]*leftover{},
 		stopped:     make(chan struct{}),
 	}
@@ -363,13 +365,14 @@ func (c *cluster) activate(ctx context.Context) {
 }
 
 // startAll starts to read every resource that isn't read yet, but for those whose
-// earlier objects are still being removed.
+// earlier objects are still being removed, and those of which the status doesn't tell
+// yet that they are written in another way than before.
 func (c *cluster) startAll() {
 	if c.activity == nil {
 		return
 	}
 	for _, r := range c.synced() {
-		if !c.removing(r.Storage) {
+		if !c.removing(r.Storage) && c.mayWrite(r.Storage) {
 			r.start(c.activity.ctx)
 		}
 	}

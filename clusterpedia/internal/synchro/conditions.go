@@ -20,21 +20,23 @@ const (
 
 // Messages of conditions. Users know and search for these texts.
 const (
-	messageWaitInit      = "pediacluster is validated"
-	messagePending       = "cluster synchro is created, wait running"
-	messageRunning       = "cluster synchro is running"
-	messageShutdown      = "cluster synchro is shutdown"
-	messageOvertaken     = "cluster synchro is shutdown, since another manager has written to the cluster"
-	messageWaitSynchro   = "wait cluster synchro"
-	messageWaitMonitor   = "wait cluster synchro's healthy monitor running"
-	messageHealthy       = "cluster health responded with ok"
-	messageNoVersion     = "cluster health responded with ok, but get server version: %v"
-	messageRefNotFound   = "Warning: sync resource ref is not found"
-	messageInsecure      = "Warning: the certificate of the cluster's API server is not verified, since no CA is given"
-	messageInvalidConfig = "invalid cluster config: %v"
-	messageRefFailed     = "Failed to get cluster sync resources of cluster: %v"
-	messageAllResources  = "ClusterSynchro Manager's feature gate `AllowSyncAllResources` is not enabled, cannot use all-resources wildcard"
-	messageAllCustom     = "Warning: syncAllCustomResources has no effect, since the feature gate AllowSyncAllCustomResources is not enabled"
+	messageWaitInit         = "pediacluster is validated"
+	messagePending          = "cluster synchro is created, wait running"
+	messageRunning          = "cluster synchro is running"
+	messageShutdown         = "cluster synchro is shutdown"
+	messageOvertaken        = "cluster synchro is shutdown, since another manager has written to the cluster"
+	messageWaitSynchro      = "wait cluster synchro"
+	messageWaitMonitor      = "wait cluster synchro's healthy monitor running"
+	messageHealthy          = "cluster health responded with ok"
+	messageNoVersion        = "cluster health responded with ok, but get server version: %v"
+	messageRefNotFound      = "Warning: sync resource ref is not found"
+	messageInsecure         = "Warning: the certificate of the cluster's API server is not verified, since no CA is given"
+	messageInvalidConfig    = "invalid cluster config: %v"
+	messageRefFailed        = "Failed to get cluster sync resources of cluster: %v"
+	messageExclusions       = "invalid sync resources: %v"
+	messageSharedExclusions = "invalid sync resources: ClusterSyncResources %s: %v"
+	messageAllResources     = "ClusterSynchro Manager's feature gate `AllowSyncAllResources` is not enabled, cannot use all-resources wildcard"
+	messageAllCustom        = "Warning: syncAllCustomResources has no effect, since the feature gate AllowSyncAllCustomResources is not enabled"
 )
 
 // validity is what a spec was found to be.

@@ -107,7 +107,7 @@ func (e *events) Changed(ctx context.Context, head document.Head, doc []byte) er
 		e.Unreadable(err)
 		return nil
 	}
-	if event == nil {
+	if event == nil || e.resource.excluded.has(object.namespace) {
 		return nil
 	}
 	if !e.resource.known.has(object) {

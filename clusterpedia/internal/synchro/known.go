@@ -117,6 +117,15 @@ func (k *known) doubt(name objectName, r revision) {
 	}
 }
 
+// doubtAll says of all objects that they are stored in another way than they should.
+func (k *known) doubtAll() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for name, s := range k.objects {
+		k.objects[name] = seen{0, s.list}
+	}
+}
+
 // doubtRemoval says that an object was not removed after all.
 func (k *known) doubtRemoval(name objectName) {
 	k.mu.Lock()

@@ -46,6 +46,7 @@ func (c *cluster) apply(selection negotiation.Selection, served *membercluster.S
 	c.mu.Unlock()
 	c.startAll()
 	c.sortOut(selection, served)
+	c.sortOutPrunings()
 	if changed {
 		c.stateChanged()
 	}
@@ -61,6 +62,10 @@ func (c *cluster) replace(old *resource, spec negotiation.Resource) *resource {
 	} else if l := c.leftovers[spec.Storage]; l != nil {
 		known = l.known
 		delete(c.leftovers, spec.Storage)
+	}
+	if c.prune(spec.Storage, spec.PrunedFields) {
+		known.doubtAll()
+		c.stateChanged()
 	}
 	return newResource(c, spec, known)
 }

@@ -61,6 +61,7 @@ func (c *cluster) remove(ctx context.Context) error {
 		c.mu.Lock()
 		delete(c.removals, resource)
 		c.mu.Unlock()
+		c.unpruned(resource)
 		// It may have been selected again.
 		wake(c.kick)
 		c.stateChanged()

@@ -186,13 +186,12 @@ func (m *Manager) handOver(ctx context.Context, p *v1alpha2.PediaCluster) error 
 // keep has a cluster synced as its spec wants.
 func (m *Manager) keep(ctx context.Context, p *v1alpha2.PediaCluster) error {
 	connection, selection, v := m.validate(p)
+	if c := m.running(p.Name); !v.ok() && c != nil {
+		return m.updateRunning(ctx, p, c, func(status *v1alpha2.ClusterStatus) { setConditions(status, v.condition()) })
+	}
 	if !v.ok() {
 		return m.updateStatus(ctx, p, func(status *v1alpha2.ClusterStatus) {
 			setConditions(status, v.condition())
-			if c := m.running(p.Name); c != nil {
-				c.writeStatus(status)
-				return
-			}
 			if p.Spec.APIServer != "" {
 				status.APIServer = p.Spec.APIServer
 			}
@@ -220,6 +219,7 @@ func (m *Manager) keep(ctx context.Context, p *v1alpha2.PediaCluster) error {
 			})
 		}
 		m.stop(p.Name)
+		fresh.inherit(c, p.Status.PrunedFields)
 		// To claim the cluster comes before the first write to storage.
 		claimed, err := m.tryStatus(ctx, p, func(status *v1alpha2.ClusterStatus) {
 			status.ShardingName = &m.ShardingName
@@ -236,11 +236,25 @@ func (m *Manager) keep(ctx context.Context, p *v1alpha2.PediaCluster) error {
 		c.start(context.WithoutCancel(ctx))
 	}
 	c.choose(selection)
-	return m.updateStatus(ctx, p, func(status *v1alpha2.ClusterStatus) {
+	return m.updateRunning(ctx, p, c, func(status *v1alpha2.ClusterStatus) {
 		status.ShardingName = &m.ShardingName
 		setConditions(status, v.condition())
-		c.writeStatus(status)
 	})
+}
+
+// updateRunning is updateStatus with what is known of a cluster added, which is told what
+// was written.
+func (m *Manager) updateRunning(ctx context.Context, p *v1alpha2.PediaCluster, c *owned, build func(*v1alpha2.ClusterStatus)) error {
+	var pruned []v1alpha2.PrunedResourceStatus
+	written, err := m.tryStatus(ctx, p, func(status *v1alpha2.ClusterStatus) {
+		build(status)
+		c.writeStatus(status)
+		pruned = status.PrunedFields
+	})
+	if written {
+		c.statusWritten(pruned)
+	}
+	return settledStatus(err)
 }
 
 // takeBack returns the epoch of the manager that has overtaken this one, 0 if none
@@ -277,11 +291,19 @@ func (m *Manager) validate(p *v1alpha2.PediaCluster) (membercluster.Connection, 
 	}
 	var warnings []string
 	selection.Resources = slices.Clone(p.Spec.SyncResources)
+	if selection.Exclusions, err = checkExclusions(p.Spec.SyncExclusions); err != nil {
+		return connection, selection, validity{v1alpha2.InvalidSyncResourcesReason, fmt.Sprintf(messageExclusions, err)}
+	}
 	if ref := p.Spec.SyncResourcesRefName; ref != "" {
 		shared, err := m.sharedLister.Get(ref)
 		switch {
 		case err == nil:
 			selection.Resources = append(selection.Resources, shared.Spec.SyncResources...)
+			exclusions, err := checkExclusions(shared.Spec.SyncExclusions)
+			if err != nil {
+				return connection, selection, validity{v1alpha2.InvalidSyncResourcesReason, fmt.Sprintf(messageSharedExclusions, ref, err)}
+			}
+			selection.Exclusions = joinExclusions(selection.Exclusions, exclusions)
 		case apierrors.IsNotFound(err):
 			warnings = append(warnings, messageRefNotFound)
 		default:

@@ -23,17 +23,24 @@ const maxRejectedDelay = time.Hour
 // the Sink of its reflector.
 type resource struct {
 	negotiation.Resource
-	cluster   string
-	known     *known
-	writer    *writer.Writer
-	rewriter  document.Rewriter
+	cluster string
+	known   *known
+	writer  *writer.Writer
+	// excluded are the namespaces whose objects are not stored.
+	excluded namespaces
+	rewriter document.Rewriter
+	// convert brings a document into the stored version; nil if it is in that already.
+	// Fields are those of the stored version, so that pruner comes behind it then.
 	convert   func(doc []byte) ([]byte, error)
+	pruner    *document.Rewriter
 	metrics   Metrics
 	log       klog.Logger
 	state     *resourceState
 	reflector *reflector.Reflector
 	// events follows the Events of the objects; nil if they are not wanted.
 	events *events
+	// complete is called when all objects are stored.
+	complete func()
 	// stored is closed when the first list is stored: Events are of stored objects.
 	stored     chan struct{}
 	storedOnce sync.Once
@@ -57,6 +64,8 @@ func newResource(c *cluster, spec negotiation.Resource, known *known) *resource 
 		Resource: spec,
 		cluster:  c.name,
 		known:    known,
+		excluded: parseNamespaces(spec.ExcludedNamespaces),
+		complete: func() { c.pruned(spec.Storage, spec.PrunedFields) },
 		writer:   c.writer,
 		rewriter: document.Rewriter{
 			Cluster:           c.name,
@@ -71,7 +80,12 @@ func newResource(c *cluster, spec negotiation.Resource, known *known) *resource 
 		retry:   delayed{first: c.Tuning.RejectedDelay},
 		stored:  make(chan struct{}),
 	}
-	if spec.Storage.Version != spec.Version {
+	if spec.Storage.Version == spec.Version {
+		r.rewriter.Prune = parseFields(spec.PrunedFields)
+	} else {
+		if spec.PrunedFields != "" {
+			r.pruner = &document.Rewriter{Cluster: c.name, Prune: parseFields(spec.PrunedFields)}
+		}
 		gv := spec.GroupVersion()
 		gv.Version = spec.Storage.Version
 		r.convert = func(doc []byte) ([]byte, error) { return c.Kinds.Convert(doc, gv) }
@@ -153,6 +167,7 @@ func (r *resource) EndList(ctx context.Context) error {
 		r.storedOnce.Do(func() { close(r.stored) })
 		if clean := r.state.listWritten(run); clean {
 			r.retry.reset()
+			r.complete()
 		}
 	})
 	return nil
@@ -161,6 +176,9 @@ func (r *resource) EndList(ctx context.Context) error {
 // Changed implements reflector.Sink.
 func (r *resource) Changed(ctx context.Context, head document.Head, doc []byte) error {
 	r.heard()
+	if r.excluded.has(head.Namespace) {
+		return nil // a list removes what was stored before
+	}
 	name, revision := nameOf(head), r.known.revision(head.UID, head.ResourceVersion)
 	isNew := !r.known.has(name)
 	if r.known.put(name, revision) {
@@ -187,6 +205,9 @@ func (r *resource) Changed(ctx context.Context, head document.Head, doc []byte) 
 // Deleted implements reflector.Sink.
 func (r *resource) Deleted(ctx context.Context, head document.Head) error {
 	r.heard()
+	if r.excluded.has(head.Namespace) {
+		return nil
+	}
 	return r.remove(ctx, nameOf(head))
 }
 
@@ -213,6 +234,11 @@ func (r *resource) object(doc []byte) (*storage.Object, error) {
 	if r.convert != nil {
 		if d.JSON, err = r.convert(d.JSON); err != nil {
 			return nil, fmt.Errorf("convert from %s to %s: %w", r.Version, r.Storage.Version, err)
+		}
+		if r.pruner != nil {
+			if d, err = r.pruner.Rewrite(d.JSON); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return &storage.Object{

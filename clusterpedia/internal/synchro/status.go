@@ -14,7 +14,7 @@ import (
 // writeStatus puts what is known of a cluster into a PediaCluster's status.
 func (c *cluster) writeStatus(status *v1alpha2.ClusterStatus) {
 	c.mu.Lock()
-	phase, checked, negotiated := c.phase, c.checked, c.negotiated
+	phase, checked, negotiated, prunedFields := c.phase, c.checked, c.negotiated, c.prunings.status()
 	c.mu.Unlock()
 	status.APIServer = c.client.Config().Host
 	if checked.version != "" {
@@ -23,6 +23,7 @@ func (c *cluster) writeStatus(status *v1alpha2.ClusterStatus) {
 	if negotiated {
 		status.SyncResources = c.resourceStatuses()
 	}
+	status.PrunedFields = prunedFields
 	setConditions(status, phase.conditions(checked)...)
 }
 

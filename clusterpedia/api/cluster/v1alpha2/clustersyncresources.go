@@ -35,4 +35,6 @@ type ClusterSyncResourcesSpec struct {
 	// syncResources selects what is copied. It may be empty.
 	// +required
 	SyncResources []ClusterGroupResources `json:"syncResources"`
+
+	SyncExclusions `json:",inline"`
 }

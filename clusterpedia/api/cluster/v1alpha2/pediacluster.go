@@ -95,6 +95,8 @@ type ClusterSpec struct {
 	// +optional
 	SyncResourcesRefName string `json:"syncResourcesRefName,omitempty"`
 
+	SyncExclusions `json:",inline"`
+
 	// shardingName names the clustersynchro-manager that shall own the cluster.
 	// +optional
 	ShardingName string `json:"shardingName,omitempty"`
@@ -178,6 +180,11 @@ type ClusterStatus struct {
 	// apiserver serves exactly these.
 	// +optional
 	SyncResources []ClusterGroupResourcesStatus `json:"syncResources,omitempty"`
+
+	// prunedFields says of which resources stored objects lack fields.
+	// +optional
+	// +listType=atomic
+	PrunedFields []PrunedResourceStatus `json:"prunedFields,omitempty"`
 
 	// shardingName names the clustersynchro-manager that owns the cluster. It
 	// is absent while nobody does, and "" for the manager without a name.

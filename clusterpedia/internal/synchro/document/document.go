@@ -91,6 +91,8 @@ type Rewriter struct {
 	// DropLastApplied removes the annotation in which kubectl apply keeps a copy
 	// of the object.
 	DropLastApplied bool
+	// Prune are the fields that are left out; nil: none.
+	Prune *Fields
 }
 
 // Rewrite checks doc and returns it in the form in which it is stored. The result
@@ -106,6 +108,9 @@ func (r *Rewriter) Rewrite(doc []byte) (*Document, error) {
 			return nil, fmt.Errorf("%w: %w", errMalformed, err)
 		}
 		doc = b.Bytes()
+	}
+	if doc, err = r.Prune.prune(doc); err != nil {
+		return nil, err
 	}
 	d := &Document{APIVersion: r.APIVersion, Kind: r.Kind}
 	w := newWriter(len(doc) + len(r.APIVersion) + len(r.Kind) + len(ClusterAnnotation) + len(r.Cluster) + 64)

@@ -42,6 +42,9 @@ type Selection struct {
 	AllCustomResources bool
 	// IgnoreLeases leaves out the leases of coordination.k8s.io.
 	IgnoreLeases bool
+	// Exclusions leave out resources, namespaces and fields. The fields are written
+	// all in one way, in which equal ones are equal.
+	Exclusions v1alpha2.SyncExclusions
 }
 
 // AllResources reports whether the selection contains a wildcard for all groups.
@@ -71,7 +74,7 @@ const (
 // return a resource that is stored.
 func WhyAbsent(selection Selection, served *membercluster.Served, stored storage.Resource) Absence {
 	switch {
-	case !selection.maySelect(stored.Group):
+	case !selection.maySelect(stored.Group), selection.excludes(stored.Group, stored.Resource, singular(served, stored)):
 		return Unselected
 	case !served.Complete(stored.Group), selection.AllCustomResources && served.CustomGroups == nil:
 		return Undecided
@@ -92,6 +95,11 @@ type Resource struct {
 	Storage storage.Resource
 	// Events says that the Kubernetes Events of its objects are wanted.
 	Events bool
+	// ExcludedNamespaces are patterns of namespaces whose objects are not wanted, with
+	// commas in between.
+	ExcludedNamespaces string
+	// PrunedFields are the fields that are not wanted, sorted, a line each.
+	PrunedFields string
 }
 
 // Negotiate returns what is to be synced: groups in the order in which the
@@ -99,7 +107,7 @@ type Resource struct {
 // what they write. What the member doesn't serve, or not to be listed and watched,
 // is left out.
 func Negotiate(selection Selection, served *membercluster.Served, kinds Kinds) []Resource {
-	n := negotiator{kinds: kinds, served: served, ignoreLeases: selection.IgnoreLeases, seen: map[storage.Resource]bool{}}
+	n := negotiator{kinds: kinds, served: served, selection: selection, seen: map[storage.Resource]bool{}}
 	for _, entry := range n.expand(selection) {
 		group := served.Group(entry.Group)
 		if group == nil {
@@ -113,11 +121,11 @@ func Negotiate(selection Selection, served *membercluster.Served, kinds Kinds) [
 }
 
 type negotiator struct {
-	kinds        Kinds
-	served       *membercluster.Served
-	ignoreLeases bool
-	seen         map[storage.Resource]bool
-	result       []Resource
+	kinds     Kinds
+	served    *membercluster.Served
+	selection Selection
+	seen      map[storage.Resource]bool
+	result    []Resource
 }
 
 // expand resolves the wildcards for groups.
@@ -197,7 +205,7 @@ type offer struct {
 }
 
 func (n *negotiator) add(group *membercluster.Group, name string, entry v1alpha2.ClusterGroupResources) {
-	if n.ignoreLeases && group.Name == "coordination.k8s.io" && name == "leases" {
+	if n.selection.IgnoreLeases && group.Name == "coordination.k8s.io" && name == "leases" {
 		return
 	}
 	var offers []offer
@@ -208,6 +216,9 @@ func (n *negotiator) add(group *membercluster.Group, name string, entry v1alpha2
 			}
 		}
 	}
+	if len(offers) == 0 || n.selection.excludes(group.Name, name, offers[0].resource.Singular) {
+		return
+	}
 	for _, o := range n.choose(group.Name, offers, entry.Versions) {
 		resource := Resource{
 			GroupVersionResource: schema.GroupVersionResource{Group: group.Name, Version: o.version, Resource: name},
@@ -215,6 +226,10 @@ func (n *negotiator) add(group *membercluster.Group, name string, entry v1alpha2
 			Namespaced:           o.resource.Namespaced,
 			Storage:              storage.Resource{Group: group.Name, Version: o.version, Resource: name},
 			Events:               wantsEvents(entry, o.resource),
+			PrunedFields:         n.selection.prunedFields(group.Name, name, o.resource.Singular),
+		}
+		if resource.Namespaced {
+			resource.ExcludedNamespaces = n.selection.excludedNamespaces()
 		}
 		if gv, ok := n.kinds.StorageVersion(schema.GroupKind{Group: group.Name, Kind: o.resource.Kind}); ok {
 			resource.Storage.Version = gv.Version
@@ -231,9 +246,6 @@ func (n *negotiator) add(group *membercluster.Group, name string, entry v1alpha2
 // compiled-in kind that is one, the first that can be converted; the user has no
 // choice, since all versions hold the same.
 func (n *negotiator) choose(group string, offers []offer, wanted []string) []offer {
-	if len(offers) == 0 {
-		return nil
-	}
 	if known := n.kinds.Versions(schema.GroupKind{Group: group, Kind: offers[0].resource.Kind}); len(known) > 0 {
 		for _, o := range offers {
 			if slices.Contains(known, o.version) {

@@ -1,0 +1,144 @@
+package synchro
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"clusterpedia.io/api/cluster/v1alpha2"
+	"clusterpedia.io/storage-api/storage"
+)
+
+// pruning says which fields the stored objects of a resource lack. The zero value is
+// that they lack none.
+type pruning struct {
+	// fields is as in negotiation.Resource.
+	fields string
+	// rewriting says that some objects may be stored with other fields left out.
+	rewriting bool
+}
+
+// prunings say how what is stored of a cluster was pruned. The storage layer doesn't
+// know, and the member's versions don't tell either: so it stands in the PediaCluster's
+// status, where the next manager finds it. Before the first object is written in another
+// way, the status must say that this is going on.
+type prunings struct {
+	now map[storage.Resource]pruning
+	// saved is what stands in the status.
+	saved map[storage.Resource]pruning
+}
+
+func readPrunings(status []v1alpha2.PrunedResourceStatus) map[storage.Resource]pruning {
+	read := map[storage.Resource]pruning{}
+	for _, s := range status {
+		read[storage.Resource{Group: s.Group, Version: s.Version, Resource: s.Resource}] = pruning{strings.Join(s.Fields, "\n"), s.Rewriting}
+	}
+	return read
+}
+
+// status returns what stands in the status.
+func (p *prunings) status() []v1alpha2.PrunedResourceStatus {
+	var list []v1alpha2.PrunedResourceStatus
+	for _, resource := range slices.SortedFunc(maps.Keys(p.now), storage.Resource.Compare) {
+		one := p.now[resource]
+		s := v1alpha2.PrunedResourceStatus{Group: resource.Group, Version: resource.Version, Resource: resource.Resource, Rewriting: one.rewriting}
+		if one.fields != "" {
+			s.Fields = strings.Split(one.fields, "\n")
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// set changes what is said of one resource.
+func (p *prunings) set(resource storage.Resource, to pruning) {
+	if to == (pruning{}) {
+		delete(p.now, resource)
+		return
+	}
+	p.now[resource] = to
+}
+
+// inherit takes over what an earlier cluster knows, or else what the status says.
+func (c *cluster) inherit(before *owned, status []v1alpha2.PrunedResourceStatus) {
+	if before == nil {
+		c.prunings = prunings{readPrunings(status), readPrunings(status)}
+		return
+	}
+	before.mu.Lock()
+	defer before.mu.Unlock()
+	c.prunings = prunings{maps.Clone(before.prunings.now), maps.Clone(before.prunings.saved)}
+}
+
+// prune prepares for a resource to be written without some fields, and reports whether
+// all that is stored of it must be written anew.
+func (c *cluster) prune(resource storage.Resource, fields string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	want := pruning{fields: fields}
+	if c.prunings.now[resource] == want {
+		return false
+	}
+	want.rewriting = true
+	c.prunings.set(resource, want)
+	return true
+}
+
+// mayWrite reports whether the status tells the next manager how a resource is written.
+func (c *cluster) mayWrite(resource storage.Resource) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	saved := c.prunings.saved[resource]
+	return saved.rewriting || saved == c.prunings.now[resource]
+}
+
+// pruned says that all objects of a resource are stored without just these fields.
+func (c *cluster) pruned(resource storage.Resource, fields string) {
+	c.mu.Lock()
+	done := c.prunings.now[resource] == pruning{fields, true}
+	if done {
+		c.prunings.set(resource, pruning{fields: fields})
+	}
+	c.mu.Unlock()
+	if done {
+		c.stateChanged()
+	}
+}
+
+// unpruned says that nothing is stored of a resource any more. If it is wanted again
+// already, prune has said how.
+func (c *cluster) unpruned(removed storage.Resource) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !slices.ContainsFunc(c.resources, func(r *resource) bool { return r.Storage == removed }) {
+		c.prunings.set(removed, pruning{})
+	}
+}
+
+// sortOutPrunings forgets what is said of resources of which nothing is stored or will
+// be.
+func (c *cluster) sortOutPrunings() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	wanted := map[storage.Resource]bool{}
+	for _, r := range c.resources {
+		wanted[r.Storage] = true
+	}
+	for resource := range c.prunings.now {
+		if !wanted[resource] && c.leftovers[resource] == nil && c.removals[resource] == nil {
+			c.prunings.set(resource, pruning{})
+		}
+	}
+}
+
+// statusWritten says what stands in the PediaCluster's status now.
+func (c *cluster) statusWritten(status []v1alpha2.PrunedResourceStatus) {
+	saved := readPrunings(status)
+	c.mu.Lock()
+	same := maps.Equal(saved, c.prunings.saved)
+	c.prunings.saved = saved
+	c.mu.Unlock()
+	if !same {
+		wake(c.kick)
+	}
+}
