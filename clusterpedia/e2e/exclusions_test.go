@@ -77,8 +77,7 @@ func TestExclusions(t *testing.T) {
 	d.startManager(t)
 	d.startAPIServer(t)
 	d.register(t)
-	ctx := t.Context()
-	eventually(t, seconds, func() error { return d.compare(ctx) })
+	eventually(t, seconds, func() error { return d.compare(t.Context()) })
 	before := s.snapshot(t)
 	stored := func(gvr schema.GroupVersionResource) (keys []string) {
 		for key := range s.snapshot(t) {
@@ -94,7 +93,7 @@ func TestExclusions(t *testing.T) {
 		d.exclude(t, exclusions{ExcludedNamespaces: []string{"kube-*", "default"}})
 		gone := func(namespace string) bool { return strings.HasPrefix(namespace, "kube-") || namespace == "default" }
 		for _, gvr := range selected() {
-			eventually(t, seconds, func() error { return d.compareWithout(ctx, gvr, gone, whole) })
+			eventually(t, seconds, func() error { return d.compareWithout(t.Context(), gvr, gone, whole) })
 		}
 		require.NotEmpty(t, stored(pods), "other namespaces are there")
 		// Whatever happens there is not copied.
@@ -102,20 +101,20 @@ func TestExclusions(t *testing.T) {
 		for _, namespace := range []string{"default", "kube-system"} {
 			o := configMap("left-out", "one")
 			o.SetNamespace(namespace)
-			_, err := client.Namespace(namespace).Create(ctx, o, metav1.CreateOptions{})
+			_, err := client.Namespace(namespace).Create(t.Context(), o, metav1.CreateOptions{})
 			require.NoError(t, err)
 		}
 		other := slices.DeleteFunc(namespaces(t), gone)[0]
 		o := configMap("let-in", "one")
 		o.SetNamespace(other)
-		_, err := client.Namespace(other).Create(ctx, o, metav1.CreateOptions{})
+		_, err := client.Namespace(other).Create(t.Context(), o, metav1.CreateOptions{})
 		require.NoError(t, err)
-		eventually(t, seconds, func() error { return d.compareWithout(ctx, configMaps, gone, whole) })
+		eventually(t, seconds, func() error { return d.compareWithout(t.Context(), configMaps, gone, whole) })
 		for namespace, name := range map[string]string{"default": "left-out", "kube-system": "left-out", other: "let-in"} {
-			require.NoError(t, client.Namespace(namespace).Delete(ctx, name, metav1.DeleteOptions{}))
+			require.NoError(t, client.Namespace(namespace).Delete(t.Context(), name, metav1.DeleteOptions{}))
 		}
 		d.exclude(t, exclusions{})
-		eventually(t, seconds, func() error { return d.compare(ctx) })
+		eventually(t, seconds, func() error { return d.compare(t.Context()) })
 	})
 
 	t.Run("resources", func(t *testing.T) {
@@ -128,14 +127,14 @@ func TestExclusions(t *testing.T) {
 		})
 		require.NotEmpty(t, stored(pods))
 		eventually(t, seconds, func() error {
-			_, err := d.kubectl(ctx, "--context", "host", "get", "--raw", "/apis/clusterpedia.io/v1beta1/resources/clusters/member-1/api/v1/secrets")
+			_, err := d.kubectl(t.Context(), "--context", "host", "get", "--raw", "/apis/clusterpedia.io/v1beta1/resources/clusters/member-1/api/v1/secrets")
 			if err == nil {
 				return fmt.Errorf("still served")
 			}
 			return nil
 		})
 		d.exclude(t, exclusions{})
-		eventually(t, seconds, func() error { return d.compare(ctx) })
+		eventually(t, seconds, func() error { return d.compare(t.Context()) })
 	})
 
 	prune := func(o map[string]any) {
@@ -157,10 +156,10 @@ func TestExclusions(t *testing.T) {
 			}
 			require.NoError(t, unstructured.SetNestedSlice(o, containers, "spec", "template", "spec", "containers"))
 		}
-		eventually(t, seconds, func() error { return d.compareWithout(ctx, configMaps, nothing, prune) })
-		eventually(t, seconds, func() error { return d.compareWithout(ctx, secrets, nothing, prune) })
-		eventually(t, seconds, func() error { return d.compareWithout(ctx, deployments, nothing, images) })
-		require.NoError(t, d.compareWithout(ctx, pods, nothing, whole))
+		eventually(t, seconds, func() error { return d.compareWithout(t.Context(), configMaps, nothing, prune) })
+		eventually(t, seconds, func() error { return d.compareWithout(t.Context(), secrets, nothing, prune) })
+		eventually(t, seconds, func() error { return d.compareWithout(t.Context(), deployments, nothing, images) })
+		require.NoError(t, d.compareWithout(t.Context(), pods, nothing, whole))
 		eventually(t, seconds, func() error {
 			if out := d.mustKubectl(t, "--context", "host", "get", "pediacluster", "member-1", "-o", "jsonpath={.status.prunedFields}"); strings.Contains(out, "rewriting") || !strings.Contains(out, "containers.image") {
 				return fmt.Errorf("the status says %s", out)
@@ -173,13 +172,13 @@ func TestExclusions(t *testing.T) {
 		now := s.snapshot(t)
 		require.NoError(t, d.manager.Kill())
 		d.startManager(t)
-		eventually(t, time.Minute, func() error { return d.compareWithout(ctx, configMaps, nothing, prune) })
-		require.NoError(t, d.WaitSynced(ctx, "member-1", syncLimit, nil))
+		eventually(t, time.Minute, func() error { return d.compareWithout(t.Context(), configMaps, nothing, prune) })
+		require.NoError(t, d.WaitSynced(t.Context(), "member-1", syncLimit, nil))
 		require.Empty(t, now.changed(s.snapshot(t)))
 		require.NoError(t, d.manager.Kill())
 		d.exclude(t, exclusions{})
 		d.startManager(t)
-		eventually(t, time.Minute, func() error { return d.compare(ctx) })
+		eventually(t, time.Minute, func() error { return d.compare(t.Context()) })
 		require.Len(t, before, len(s.snapshot(t)))
 		eventually(t, seconds, func() error {
 			if out := d.mustKubectl(t, "--context", "host", "get", "pediacluster", "member-1", "-o", "jsonpath={.status.prunedFields}"); out != "" {
@@ -192,7 +191,7 @@ func TestExclusions(t *testing.T) {
 	t.Run("refusals", func(t *testing.T) {
 		d.exclude(t, exclusions{PrunedFields: []map[string]any{{"group": "", "resources": []string{"pods"}, "fields": []string{"metadata.uid"}}}})
 		eventually(t, seconds, func() error {
-			status, err := d.Status(ctx, "member-1")
+			status, err := d.Status(t.Context(), "member-1")
 			if err != nil {
 				return err
 			}
@@ -203,12 +202,12 @@ func TestExclusions(t *testing.T) {
 			}
 			return fmt.Errorf("the conditions are %v", status.Conditions)
 		})
-		_, err := d.kubectl(ctx, "--context", "host", "patch", "pediacluster", "member-1", "--type", "merge", "-p", `{"spec":{"prunedFields":[{"group":"","resources":["pods"],"fields":[]}]}}`)
+		_, err := d.kubectl(t.Context(), "--context", "host", "patch", "pediacluster", "member-1", "--type", "merge", "-p", `{"spec":{"prunedFields":[{"group":"","resources":["pods"],"fields":[]}]}}`)
 		require.ErrorContains(t, err, "spec.prunedFields[0].fields")
-		_, err = d.kubectl(ctx, "--context", "host", "patch", "pediacluster", "member-1", "--type", "merge", "-p", `{"spec":{"excludedResources":[{"group":""}]}}`)
+		_, err = d.kubectl(t.Context(), "--context", "host", "patch", "pediacluster", "member-1", "--type", "merge", "-p", `{"spec":{"excludedResources":[{"group":""}]}}`)
 		require.ErrorContains(t, err, "spec.excludedResources[0].resources")
 		d.exclude(t, exclusions{})
-		eventually(t, seconds, func() error { return d.compare(ctx) })
+		eventually(t, seconds, func() error { return d.compare(t.Context()) })
 	})
 }
 

@@ -3,6 +3,7 @@ package synchro
 import (
 	"context"
 	"math/rand/v2"
+	"time"
 )
 
 // health is what is known about a member's health.
@@ -14,6 +15,8 @@ type health struct {
 	checks, failures int
 	// err is that of the last check.
 	err error
+	// ready is when the last check began that the member passed.
+	ready time.Time
 	// version is the member's; versionErr is why it could not be read anew.
 	version    string
 	versionErr error
@@ -24,6 +27,7 @@ type health struct {
 // answers again.
 func (c *cluster) watchHealth(ctx context.Context) error {
 	for {
+		start := time.Now()
 		err := c.health.CheckHealth(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -44,7 +48,7 @@ func (c *cluster) watchHealth(ctx context.Context) error {
 			h.failures++
 			h.active = h.active && h.failures < 2
 		} else {
-			h.failures, h.active = 0, true
+			h.failures, h.active, h.ready = 0, true, start
 		}
 		if recovered {
 			h.versionErr = versionErr

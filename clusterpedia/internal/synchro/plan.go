@@ -73,7 +73,7 @@ func (c *cluster) replace(old *resource, spec negotiation.Resource) *resource {
 // sortOut has the leftovers removed that the user doesn't want or that don't exist
 // any more. A member that fails to tell removes nothing; and since one that starts
 // may know less than it will in a moment, it must say twice that something doesn't
-// exist, with some time in between.
+// exist, with some time in between, and that it is ready.
 func (c *cluster) sortOut(selection negotiation.Selection, served *membercluster.Served) {
 	for resource, l := range c.leftovers {
 		switch negotiation.WhyAbsent(selection, served, resource) {
@@ -84,7 +84,10 @@ func (c *cluster) sortOut(selection negotiation.Selection, served *membercluster
 			if l.goneSince.IsZero() {
 				l.goneSince = served.At
 			}
-			if served.At.Sub(l.goneSince) < c.Tuning.GoneDelay {
+			c.mu.Lock()
+			ready := c.checked.ready
+			c.mu.Unlock()
+			if served.At.Sub(l.goneSince) < c.Tuning.GoneDelay || ready.Before(l.goneSince) || ready.After(served.At) {
 				c.monitor.LookSoon()
 				continue
 			}
