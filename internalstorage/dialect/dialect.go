@@ -38,6 +38,13 @@ func Exprf(format string, parts ...Expr) Expr {
 	return Expr{SQL: fmt.Sprintf(format, texts...), Args: args}
 }
 
+const (
+	// idleLimit is how long a transaction may wait for its client's next statement.
+	idleLimit = 10 * time.Second
+	// idleConnectionLimit is how long a connection may, where that can't be told apart.
+	idleConnectionLimit = time.Minute
+)
+
 // Dialect is one kind of database.
 type Dialect interface {
 	// Name is the database's name as the configuration has it.
@@ -72,6 +79,10 @@ type Dialect interface {
 	Read(ctx context.Context, db *gorm.DB, text string, args []any, each func(Scan) (bool, error)) error
 	// ForUpdate is what a SELECT ends with to lock the rows that it reads.
 	ForUpdate() string
+	// EndIdle is a column of a SELECT that has the server end the transaction, and free
+	// its locks, if its client sends nothing for a while: it may be a process that was
+	// paused. Empty where connections are ended then anyway, or where that can't be.
+	EndIdle() string
 
 	// Column quotes a column.
 	Column(name string) string

@@ -80,6 +80,13 @@ func mysqlConfig(c *config.Config) (*mysqldriver.Config, error) {
 		}
 	}
 	m.ParseTime, m.Loc = true, time.UTC
+	if _, ok := m.Params["wait_timeout"]; !ok {
+		if m.Params == nil {
+			m.Params = map[string]string{}
+		}
+		// MySQL knows no limit for transactions alone.
+		m.Params["wait_timeout"] = fmt.Sprint(idleConnectionLimit.Seconds())
+	}
 	return m, nil
 }
 
@@ -263,6 +270,8 @@ func (d mysql) Keys(keys [][]string) Expr {
 }
 
 func (mysql) ForUpdate() string { return " FOR UPDATE" }
+
+func (mysql) EndIdle() string { return "" }
 
 func (mysql) Column(name string) string {
 	if name == "group" {

@@ -130,6 +130,10 @@ func (postgres) Same(a, b string) string { return a + " = " + b }
 // Keys makes a join of it: a long list of alternatives is tried on every row.
 func (p postgres) Keys(keys [][]string) Expr { return keysIn(p, "VALUES ", keys) }
 
+func (postgres) EndIdle() string {
+	return fmt.Sprintf(", set_config('idle_in_transaction_session_timeout', '%d', true)", idleLimit.Milliseconds())
+}
+
 func (postgres) ForUpdate() string            { return " FOR UPDATE" }
 func (postgres) Column(name string) string    { return sqlite{}.Column(name) }
 func (postgres) Ordered(column string) string { return column + ` COLLATE "C"` }

@@ -116,6 +116,8 @@ func (s sqlite) Keys(keys [][]string) Expr { return keysIn(s, "VALUES ", keys) }
 
 func (sqlite) ForUpdate() string { return "" }
 
+func (sqlite) EndIdle() string { return "" }
+
 func (sqlite) Column(name string) string {
 	if name == "group" {
 		return `"group"`

@@ -138,12 +138,13 @@ func (s *Store) fence(tx *gorm.DB, w storage.Writer) error {
 }
 
 func (s *Store) epoch(tx *gorm.DB, cluster string) (int64, error) {
-	var seen []int64
-	err := tx.Raw("SELECT epoch FROM clusterpedia_epochs WHERE cluster = ?"+s.dialect().ForUpdate(), cluster).Scan(&seen).Error
+	var seen []struct{ Epoch int64 }
+	text := "SELECT epoch" + s.dialect().EndIdle() + " FROM clusterpedia_epochs WHERE cluster = ?" + s.dialect().ForUpdate()
+	err := tx.Raw(text, cluster).Scan(&seen).Error
 	if err != nil || len(seen) == 0 {
 		return 0, err
 	}
-	return seen[0], nil
+	return seen[0].Epoch, nil
 }
 
 func (s *Store) raiseEpoch(tx *gorm.DB, w storage.Writer) error {
