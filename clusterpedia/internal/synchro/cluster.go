@@ -257,18 +257,29 @@ func (c *cluster) prepare(ctx context.Context) error {
 		return err
 	}
 	stored := map[storage.Resource]*known{}
-	err = c.Storage.Versions(ctx, c.name, func(v storage.Version) error {
+	// It may take long, but not for ever without a sign of life.
+	reading, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	limit := c.Tuning.Writer.Timeout
+	silent := time.AfterFunc(limit, func() { cancel(fmt.Errorf("the storage layer said nothing for %s", limit)) })
+	defer silent.Stop()
+	err = c.Storage.Versions(reading, c.name, func(v storage.Version) error {
+		silent.Reset(limit)
 		k := stored[v.Resource]
 		if k == nil {
 			k = newKnown()
 			stored[v.Resource] = k
 		}
 		k.put(objectName{v.Namespace, v.Name}, k.revision(v.UID, v.ResourceVersion))
+		k.reached(v.ResourceVersion)
 		if len(v.Events) > 0 {
 			k.addEvents(v.Events)
 		}
 		return nil
 	})
+	if cause := context.Cause(reading); err != nil && cause != nil {
+		err = cause
+	}
 	if err != nil {
 		return fmt.Errorf("read what is stored of the cluster: %w", err)
 	}
@@ -303,6 +314,8 @@ func claim(ctx context.Context, o *Options, cluster string, above int64) (storag
 	if as.Epoch != 0 {
 		as.Epoch = max(as.Epoch, above+1)
 	}
+	ctx, cancel := context.WithTimeout(ctx, o.Tuning.Writer.Timeout)
+	defer cancel()
 	if err := o.Storage.Apply(ctx, as, nil); err != nil {
 		return as, fmt.Errorf("claim the cluster: %w", err)
 	}

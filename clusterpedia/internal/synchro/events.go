@@ -88,6 +88,9 @@ func (e *events) Listed(ctx context.Context, head document.Head, doc []byte) err
 	return nil
 }
 
+// Behind implements reflector.Sink.
+func (e *events) Behind() { e.recorded = map[string]string{} }
+
 // EndList implements reflector.Sink.
 func (e *events) EndList(context.Context) error {
 	e.recorded, e.listed = e.listed, nil

@@ -3,6 +3,7 @@ package synchro
 import (
 	"hash/maphash"
 	"maps"
+	"strconv"
 	"sync"
 
 	"clusterpedia.io/clusterpedia/internal/synchro/document"
@@ -25,33 +26,27 @@ func nameOf(h document.Head) objectName { return objectName{h.Namespace, h.Name}
 type revision uint64
 
 // known remembers which revisions of the objects of one resource are stored, or on
-// their way. It takes no more memory than their names.
+// their way. It takes little more memory than their names.
 type known struct {
-	seed maphash.Seed
-
 	mu      sync.Mutex
-	objects map[objectName]seen
-	// namespaces holds one string for each namespace, for all names in it.
-	namespaces map[string]string
-	list       uint32
+	objects nameTable
+	// revisions are those of the objects, by their numbers in the table.
+	revisions []revision
+	// listed holds a bit for each object that was put since the list began that is
+	// being read; nil outside of lists.
+	listed []uint64
+	// highest is the highest version of an object.
+	highest uint64
 	// events are the resource versions of the recorded Events, by their UIDs, as they
 	// were stored when the process began; nil once they were taken.
 	events map[string]string
 }
 
-type seen struct {
-	revision revision
-	// list is the number of the last list that had the object.
-	list uint32
-}
-
-func newKnown() *known {
-	return &known{seed: maphash.MakeSeed(), objects: map[objectName]seen{}, namespaces: map[string]string{}}
-}
+func newKnown() *known { return &known{objects: newNameTable()} }
 
 func (k *known) revision(uid, resourceVersion string) revision {
 	var h maphash.Hash
-	h.SetSeed(k.seed)
+	h.SetSeed(k.objects.seed)
 	// A hash never fails, and no UID holds a zero byte.
 	h.WriteString(uid)
 	h.WriteByte(0)
@@ -63,19 +58,59 @@ func (k *known) revision(uid, resourceVersion string) revision {
 func (k *known) put(name objectName, r revision) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	old, ok := k.objects[name]
-	if !ok {
-		name = k.intern(name)
+	n, added := k.add(name)
+	known := !added && k.revisions[n] == r
+	k.revisions[n] = r
+	k.mark(n)
+	return known
+}
+
+// add returns the number of a name, and whether it is new, so that its revision is 0.
+func (k *known) add(name objectName) (n uint32, added bool) {
+	n, added = k.objects.add(name)
+	if int(n) == len(k.revisions) {
+		k.revisions = append(k.revisions, 0)
 	}
-	k.objects[name] = seen{r, k.list}
-	return ok && old.revision == r
+	if added {
+		k.revisions[n] = 0
+	}
+	return n, added
+}
+
+// mark says that an object is in the list.
+func (k *known) mark(n uint32) {
+	if k.listed == nil {
+		return
+	}
+	for int(n/64) >= len(k.listed) {
+		k.listed = append(k.listed, 0)
+	}
+	k.listed[n/64] |= 1 << (n % 64)
+}
+
+// reached takes notice of the version of an object.
+func (k *known) reached(resourceVersion string) {
+	n, err := strconv.ParseUint(resourceVersion, 10, 64)
+	if err != nil {
+		return // versions that are no numbers cannot be compared
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.highest = max(k.highest, n)
+}
+
+// newest returns the highest version of an object that was reached.
+func (k *known) newest() uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.highest
 }
 
 // has reports whether there is an object of that name.
 func (k *known) has(name objectName) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	_, ok := k.objects[name]
+	_, ok := k.objects.find(name)
 	return ok
 }
 
@@ -98,66 +133,62 @@ func (k *known) takeEvents() map[string]string {
 	return events
 }
 
-func (k *known) intern(name objectName) objectName {
-	if shared, ok := k.namespaces[name.namespace]; ok {
-		name.namespace = shared
-	} else {
-		k.namespaces[name.namespace] = name.namespace
-	}
-	return name
-}
-
 // doubt forgets a revision that was not written after all; what is stored of the
 // object is unknown then. A later revision is left alone.
 func (k *known) doubt(name objectName, r revision) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if old, ok := k.objects[name]; ok && old.revision == r {
-		k.objects[name] = seen{0, old.list}
+	if n, ok := k.objects.find(name); ok && k.revisions[n] == r {
+		k.revisions[n] = 0
 	}
 }
 
-// doubtAll says of all objects that they are stored in another way than they should.
+// doubtAll forgets all revisions: objects may be stored in another way than they should.
 func (k *known) doubtAll() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for name, s := range k.objects {
-		k.objects[name] = seen{0, s.list}
-	}
+	clear(k.revisions)
+	k.highest = 0
 }
 
-// doubtRemoval says that an object was not removed after all.
+// doubtRemoval says that an object was not removed after all. It is as if it had not
+// been in the list.
 func (k *known) doubtRemoval(name objectName) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if _, ok := k.objects[name]; !ok {
-		k.objects[k.intern(name)] = seen{0, k.list - 1}
-	}
+	k.add(name)
 }
 
 func (k *known) remove(name objectName) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	delete(k.objects, name)
+	n, ok := k.objects.remove(name)
+	if ok && int(n/64) < len(k.listed) {
+		k.listed[n/64] &^= 1 << (n % 64)
+	}
 }
 
 // beginList begins a new list.
 func (k *known) beginList() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.list++
+	k.listed = make([]uint64, len(k.revisions)/64+1)
 }
 
-// unlisted returns the names of the objects that were not put since beginList.
+// unlisted ends the list, and returns the names of the objects that were not put since
+// beginList.
 func (k *known) unlisted() []objectName {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var names []objectName
-	for name, s := range k.objects {
-		if s.list != k.list {
-			names = append(names, name)
+	k.objects.each(func(n uint32) {
+		if int(n/64) >= len(k.listed) || k.listed[n/64]&(1<<(n%64)) == 0 {
+			names = append(names, k.objects.name(n))
 		}
-	}
+	})
+	k.listed = nil
+	k.objects.trim()
+	k.revisions = trimmed(k.revisions)
 	return names
 }
 
@@ -166,16 +197,16 @@ func (k *known) unlisted() []objectName {
 func (k *known) counts() (certain, doubted int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for _, s := range k.objects {
-		if s.revision == 0 {
+	k.objects.each(func(n uint32) {
+		if k.revisions[n] == 0 {
 			doubted++
 		}
-	}
-	return len(k.objects) - doubted, doubted
+	})
+	return k.objects.length() - doubted, doubted
 }
 
 func (k *known) len() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return len(k.objects)
+	return k.objects.length()
 }

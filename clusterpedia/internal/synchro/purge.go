@@ -3,6 +3,7 @@ package synchro
 import (
 	"context"
 	"errors"
+	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
 
@@ -10,6 +11,10 @@ import (
 	"clusterpedia.io/clusterpedia/internal/synchro/negotiation"
 	"clusterpedia.io/storage-api/storage"
 )
+
+// purgeTimeout bounds one attempt to remove what is stored. The next one goes on where it
+// ended.
+const purgeTimeout = 5 * time.Minute
 
 // removal is a resource whose stored objects are being removed.
 type removal struct {
@@ -73,7 +78,11 @@ func (c *cluster) removeResource(ctx context.Context, resource storage.Resource)
 		return err
 	}
 	return retryPurge(ctx, c.Tuning.PurgeBackoff,
-		func() error { return c.Storage.Purge(ctx, c.as, &resource) },
+		func() error {
+			ctx, cancel := context.WithTimeout(ctx, purgeTimeout)
+			defer cancel()
+			return c.Storage.Purge(ctx, c.as, &resource)
+		},
 		func(err error) {
 			c.log.Info("Cannot remove what is stored of a resource, try again", "resource", resource.String(), "err", err)
 			c.mu.Lock()

@@ -163,6 +163,8 @@ func (m *Manager) purge(ctx context.Context, name string, above int64) error {
 	m.Logger.Info("Remove all that is stored of a cluster", "cluster", name)
 	as, err := claim(ctx, &m.Options, name, above)
 	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, purgeTimeout)
+		defer cancel()
 		err = m.Storage.Purge(ctx, as, nil)
 	}
 	if err != nil {

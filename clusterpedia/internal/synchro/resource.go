@@ -97,6 +97,7 @@ func newResource(c *cluster, spec negotiation.Resource, known *known) *resource 
 		Lists:    c.lists,
 		Backoff:  c.Tuning.ReadBackoff,
 		Stall:    c.Tuning.Stall,
+		Newest:   known.newest(),
 		Sink:     r,
 		Logger:   r.log,
 	})
@@ -139,6 +140,12 @@ func (r *resource) stop(reason string) {
 	if r.retry.stop() {
 		r.reflector.Relist()
 	}
+	if reason == reasonPause {
+		r.reflector.Forget()
+		if r.events != nil {
+			r.events.reflector.Forget()
+		}
+	}
 	r.state.stopped(reason)
 }
 
@@ -153,6 +160,9 @@ func (r *resource) Listed(ctx context.Context, head document.Head, doc []byte) e
 	r.heard()
 	return r.Changed(ctx, head, doc)
 }
+
+// Behind implements reflector.Sink.
+func (r *resource) Behind() { r.known.doubtAll() }
 
 // EndList implements reflector.Sink.
 func (r *resource) EndList(ctx context.Context) error {
@@ -181,6 +191,7 @@ func (r *resource) Changed(ctx context.Context, head document.Head, doc []byte) 
 	}
 	name, revision := nameOf(head), r.known.revision(head.UID, head.ResourceVersion)
 	isNew := !r.known.has(name)
+	r.known.reached(head.ResourceVersion)
 	if r.known.put(name, revision) {
 		r.metrics.Unchanged(r.cluster, r.Storage)
 		return nil

@@ -14,6 +14,10 @@ import (
 	"clusterpedia.io/clusterpedia/internal/synchro/stream"
 )
 
+// pageAttempts is how often a page is asked for anew before the list is: the way to
+// the member may be bad, and what was read need not be read again.
+const pageAttempts = 5
+
 // pagedAttempts is the number of times that a list is read in pages before it is
 // read in one piece: a page can come too late, when the version that the list
 // began with is forgotten.
@@ -51,13 +55,36 @@ func (r *Reflector) listOnce(ctx context.Context, limit int64) (string, error) {
 	r.Sink.BeginList()
 	version, token := "", ""
 	for {
-		query := r.query()
-		if limit > 0 {
-			query.Set("limit", strconv.FormatInt(limit, 10))
+		page, err := r.readPage(ctx, limit, token)
+		if err != nil {
+			return "", fmt.Errorf("list %s: %w", r.Path, err)
 		}
-		if token != "" {
-			query.Set("continue", token)
+		if version == "" {
+			version = page.ResourceVersion
+			if n, err := strconv.ParseUint(version, 10, 64); err == nil && n != 0 && n < r.Newest {
+				r.Logger.Info("The member was restored from a backup: list all, and write it again", "path", r.Path, "version", n, "before", r.Newest)
+				r.Newest = n
+				r.Sink.Behind()
+				return r.listOnce(ctx, limit)
+			}
 		}
+		if page.Continue == "" {
+			return version, r.Sink.EndList(ctx)
+		}
+		token = page.Continue
+	}
+}
+
+// readPage reads one page, or the whole list if limit is 0.
+func (r *Reflector) readPage(ctx context.Context, limit int64, token string) (stream.List, error) {
+	query := r.query()
+	if limit > 0 {
+		query.Set("limit", strconv.FormatInt(limit, 10))
+	}
+	if token != "" {
+		query.Set("continue", token)
+	}
+	for attempt := 1; ; attempt++ {
 		page, err := r.readList(ctx, query, func(item []byte) error {
 			head, err := document.ReadHead(item)
 			if err != nil {
@@ -66,16 +93,11 @@ func (r *Reflector) listOnce(ctx context.Context, limit int64) (string, error) {
 			}
 			return r.Sink.Listed(ctx, head, item)
 		})
-		if err != nil {
-			return "", fmt.Errorf("list %s: %w", r.Path, err)
+		if err == nil || token == "" || attempt == pageAttempts || expired(err) || ctx.Err() != nil {
+			return page, err
 		}
-		if version == "" {
-			version = page.ResourceVersion
-		}
-		if page.Continue == "" {
-			return version, r.Sink.EndList(ctx)
-		}
-		token = page.Continue
+		r.Sink.Failed(fmt.Errorf("list %s: %w", r.Path, err))
+		r.pause(ctx, err)
 	}
 }
 

@@ -10,6 +10,7 @@ package reflector
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -28,6 +29,10 @@ type Sink interface {
 	// BeginList is called before the first object of a list. A list that fails is
 	// begun anew without EndList.
 	BeginList()
+	// Behind is called, before a list begins anew, when the member's version is lower
+	// than what was read before: versions are given a second time, and one that is
+	// known may mean something else now.
+	Behind()
 	// Listed takes one object of the list.
 	Listed(ctx context.Context, head document.Head, doc []byte) error
 	// EndList is called when all objects that exist were given to Listed.
@@ -62,7 +67,10 @@ type Options struct {
 	// Backoff is the wait after failures.
 	Backoff wait.Backoff
 	// Stall is how long the member may be silent in an answer other than a watch.
-	Stall  time.Duration
+	Stall time.Duration
+	// Newest is the highest version that was read earlier; 0: none was, or versions are
+	// no numbers.
+	Newest uint64
 	Sink   Sink
 	Logger klog.Logger
 }
@@ -93,6 +101,14 @@ type Reflector struct {
 	version string
 }
 
+// reached says that the version is that up to which the Sink has taken everything.
+func (r *Reflector) reached(version string) {
+	r.version = version
+	if n, err := strconv.ParseUint(version, 10, 64); err == nil {
+		r.Newest = max(r.Newest, n)
+	}
+}
+
 // New returns a reflector that does nothing yet.
 func New(o Options) *Reflector {
 	return &Reflector{Options: o, relist: make(chan struct{}, 1), backoff: o.Backoff}
@@ -106,6 +122,11 @@ func (r *Reflector) Relist() {
 	}
 }
 
+// Forget has the next call of Run begin with a list: what happened in between could be
+// that the member was restored from a backup, and has given more versions since than
+// were read before. It must not be called while Run runs.
+func (r *Reflector) Forget() { r.version = "" }
+
 // Resumes reports whether the next call of Run begins with a watch, since an earlier
 // one has listed everything. It must not be called while Run runs.
 func (r *Reflector) Resumes() bool { return r.version != "" }
@@ -118,7 +139,10 @@ func (r *Reflector) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		var err error
 		if r.version == "" {
-			r.version, err = r.list(ctx)
+			var version string
+			if version, err = r.list(ctx); err == nil {
+				r.reached(version)
+			}
 			listed = err == nil
 		}
 		if err == nil {
@@ -133,6 +157,10 @@ func (r *Reflector) Run(ctx context.Context) {
 		r.version = ""
 		switch {
 		case errors.Is(err, errRelist):
+		case errors.Is(err, errBehind):
+			r.Logger.Info("The member was restored from a backup: list all, and write it again", "path", r.Path, "before", r.Newest)
+			r.Newest = 0
+			r.Sink.Behind()
 		case expired(err):
 			r.Logger.V(2).Info("Cannot resume the watch, list again", "path", r.Path, "err", err)
 			r.pause(ctx, nil)
@@ -152,12 +180,12 @@ func (r *Reflector) follow(ctx context.Context, listed bool) error {
 		}
 	}
 	for {
-		start := time.Now()
+		start, from := time.Now(), r.version
 		err := r.watch(ctx)
 		if ctx.Err() != nil || errors.Is(err, errRelist) || expired(err) {
 			return err
 		}
-		if time.Since(start) > steady {
+		if time.Since(start) > steady || r.version != from {
 			r.backoff = r.Backoff
 		}
 		if err != nil {

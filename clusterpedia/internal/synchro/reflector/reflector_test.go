@@ -44,6 +44,8 @@ func (j *journal) all() []string {
 }
 
 func (j *journal) BeginList() { j.add("begin") }
+
+func (j *journal) Behind() { j.add("behind") }
 func (j *journal) Listed(_ context.Context, h document.Head, doc []byte) error {
 	j.add("listed %s %s", h.Name, h.ResourceVersion)
 	return nil
@@ -200,6 +202,19 @@ func TestReflector(t *testing.T) {
 			},
 			want: []string{"begin", "listed a 1", "end", "watching", "begin", "listed a 1", "end", "begin", "listed a 1", "end", "watching"},
 		},
+		"a page that is cut is read again": {
+			steps: []step{
+				{limit, list("10", "p2", "a 1")},
+				{"continue=p2", cutOff(strings.TrimSuffix(listText("10", "p3", "b 2"), "]}"))},
+				{"continue=p2", list("10", "p3", "b 2")},
+				{"continue=p3", fails(500, "InternalError")},
+				{"continue=p3", list("10", "", "c 3")},
+				{watching + " resourceVersion=10", silence("")},
+			},
+			want: []string{
+				"begin", "listed a 1", "listed b 2", "failed list /api/v1/pods: unexpected EOF", "listed b 2", "failed list /api/v1/pods: told to", "listed c 3", "end", "watching",
+			},
+		},
 		"410 within a list": {
 			steps: []step{
 				{limit, list("10", "p2", "a 1", "b 2")},
@@ -257,16 +272,17 @@ func TestReflector(t *testing.T) {
 				{limit, list("500", "", "a 400")},
 				{watching + " resourceVersion=500", silence("")},
 			},
-			want: []string{"begin", "listed a 900", "end", "watching", "changed a 1001", "begin", "listed a 400", "end", "watching"},
+			want: []string{"begin", "listed a 900", "end", "watching", "changed a 1001", "behind", "begin", "listed a 400", "end", "watching"},
 		},
 		"a version that is still to come": {
 			steps: []step{
 				{limit, list("1000", "")},
 				{watching, text(`{"type":"ERROR","object":{"kind":"Status","status":"Failure","code":504,"reason":"Timeout","details":{"causes":[{"reason":"ResourceVersionTooLarge"}]}}}`)},
-				{limit, list("7", "")},
+				{limit, list("7", "p2", "a 5")},
+				{limit, list("7", "", "a 5")},
 				{watching + " resourceVersion=7", silence("")},
 			},
-			want: []string{"begin", "end", "watching", "begin", "end", "watching"},
+			want: []string{"begin", "end", "watching", "begin", "listed a 5", "behind", "begin", "listed a 5", "end", "watching"},
 		},
 		"a member that falls silent in a list": {
 			steps: []step{

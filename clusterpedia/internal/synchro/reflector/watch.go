@@ -106,7 +106,7 @@ func (r *Reflector) events(ctx context.Context, events *stream.Reader) error {
 			return err
 		}
 		if head.ResourceVersion != "" {
-			r.version = head.ResourceVersion
+			r.reached(head.ResourceVersion)
 		}
 	}
 }

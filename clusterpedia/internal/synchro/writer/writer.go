@@ -59,7 +59,7 @@ func DefaultLimits() Limits {
 		BatchChanges: 500,
 		BatchBytes:   2 << 20,
 		Linger:       20 * time.Millisecond,
-		Timeout:      time.Minute,
+		Timeout:      30 * time.Second,
 		Backoff:      wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 32, Cap: 15 * time.Second},
 	}
 }
