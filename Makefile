@@ -18,7 +18,7 @@ PLUGINS := internalstorage memorystorage
 # The modules of the workspace, and those that stand outside of it, so that tests
 # and tools do not choose the versions of what is shipped.
 MODULES := storage-api memorystorage internalstorage clusterpedia/api clusterpedia
-OUTSIDE := hack/tools hack/testbed clusterpedia/e2e
+OUTSIDE := hack/tools hack/testbed hack/bench clusterpedia/e2e
 
 VERSION    ?= $(shell git describe --tags --always --dirty --match 'v*' 2>/dev/null || echo v0.0.0-unset)
 COMMIT     ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -74,7 +74,7 @@ run: all ## Run everything here, with a host and two member clusters (or KUBECON
 ##@ Test
 
 .PHONY: test
-test: all test-unit test-storage test-testbed test-e2e ## Run all tests: unit, conformance on real databases, end to end.
+test: all test-unit test-storage test-testbed test-bench test-e2e ## Run all tests: unit, conformance on real databases, end to end.
 
 UNIT := storage-api memorystorage clusterpedia/api clusterpedia
 
@@ -97,13 +97,26 @@ packages:
 test-testbed: packages ## Run the tests of the test bed itself.
 	cd hack/testbed && GOWORK=off go test ./...
 
+.PHONY: test-bench
+test-bench: ## Run the tests of the benchmarks' own parts.
+	cd hack/bench && GOWORK=off go test -race ./...
+
 # One package at a time: both keep all processors busy.
 .PHONY: test-e2e
 test-e2e: all packages ## Run the end-to-end tests on the built binaries.
 	$(TESTBED) databases --workdir clusterpedia/e2e -- env GOWORK=off go test -count=1 -timeout 30m -p 1 -v ./...
 
+##@ Benchmarks
+
+PROFILE ?= small
+
 .PHONY: bench
-bench: packages ## Run the benchmarks of the storage layers: memory, SQLite, PostgreSQL, MariaDB.
+bench: all packages ## Measure what the built apiserver costs (PROFILE: small, pods, million), and write docs/benchmarks.md.
+	@GOWORK=off go build -C hack/bench $(BUILD_FLAGS) -o $(BIN)/tools/bench ./cmd/bench
+	@exec $(BIN)/tools/bench --repository $(CURDIR) --profile $(PROFILE) $(BENCH_ARGS)
+
+.PHONY: bench-storage
+bench-storage: packages ## Run the benchmarks of the storage layers: memory, SQLite, PostgreSQL, MariaDB.
 	cd memorystorage && go test -run '^$$' -bench . -benchmem ./memory
 	$(TESTBED) databases --workdir internalstorage -- go test -run '^$$' -bench . -benchmem ./store
 

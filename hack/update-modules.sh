@@ -7,6 +7,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 go work sync
-for module in storage-api memorystorage internalstorage clusterpedia/api clusterpedia hack/testbed hack/testbed/kube hack/testbed/mysql hack/testbed/helm hack/tools hack/tools/lint clusterpedia/e2e; do
+for module in storage-api memorystorage internalstorage clusterpedia/api clusterpedia hack/testbed hack/testbed/kube hack/testbed/mysql hack/testbed/helm hack/bench hack/tools hack/tools/lint clusterpedia/e2e; do
 	(cd "$module" && GOWORK=off go mod tidy)
 done

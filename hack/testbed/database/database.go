@@ -71,6 +71,8 @@ type Options struct {
 	Module string
 	// Progress is told about a build, if not nil.
 	Progress io.Writer
+	// Args are more arguments of PostgreSQL's or MariaDB's server, and win over its own.
+	Args []string
 }
 
 // Server is a running database server.
@@ -118,9 +120,9 @@ func start(ctx context.Context, kind Kind, o Options) (*Server, error) {
 	s := &Server{Kind: kind, Host: host, Port: port, User: role, Password: role}
 	switch kind {
 	case PostgreSQL:
-		err = s.startPostgres(ctx, dir)
+		err = s.startPostgres(ctx, dir, o.Args)
 	case MariaDB:
-		err = s.startMariaDB(ctx, dir)
+		err = s.startMariaDB(ctx, dir, o.Args)
 	case GoMySQL:
 		err = s.startGoMySQL(ctx, dir, o)
 	default:

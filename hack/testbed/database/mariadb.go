@@ -11,7 +11,7 @@ import (
 	"clusterpedia.io/testbed/process"
 )
 
-func (s *Server) startMariaDB(ctx context.Context, dir string) error {
+func (s *Server) startMariaDB(ctx context.Context, dir string, args []string) error {
 	bin, err := programs("mariadb-server", []string{"/usr/sbin", "/usr/libexec", "/usr/bin"}, "mariadbd")
 	if err != nil {
 		return err
@@ -42,7 +42,7 @@ func (s *Server) startMariaDB(ctx context.Context, dir string) error {
 	s.client = mysqlClient(filepath.Join(tools, "mariadb"), s)
 	s.process, err = process.Start(process.Spec{
 		Name: string(s.Kind), Dir: dir, User: account, Env: temporary(dir),
-		Command: []string{
+		Command: append([]string{
 			filepath.Join(bin, "mariadbd"), "--no-defaults", "--datadir=" + data, "--init-file=" + roles,
 			"--bind-address=" + s.Host, "--port=" + strconv.Itoa(s.Port), "--skip-name-resolve",
 			// Both are relative to the data: a socket's path must be short.
@@ -51,7 +51,7 @@ func (s *Server) startMariaDB(ctx context.Context, dir string) error {
 			"--character-set-server=utf8mb4", "--collation-server=utf8mb4_general_ci",
 			// What is committed survives the server's death, but not the machine's.
 			"--innodb-flush-log-at-trx-commit=2", "--loose-innodb-flush-method=nosync", "--loose-innodb-doublewrite=0",
-		},
+		}, args...),
 	})
 	if err != nil {
 		return err

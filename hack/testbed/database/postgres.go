@@ -19,7 +19,7 @@ const superuser = "postgres"
 // remainsLimit bounds the wait for what a killed server has left.
 const remainsLimit = 15 * time.Second
 
-func (s *Server) startPostgres(ctx context.Context, dir string) error {
+func (s *Server) startPostgres(ctx context.Context, dir string, args []string) error {
 	dirs, err := newest("/usr/lib/postgresql/", "/bin") // Debian's
 	if err != nil {
 		return err
@@ -55,12 +55,12 @@ func (s *Server) startPostgres(ctx context.Context, dir string) error {
 	}
 	spec := process.Spec{
 		Name: string(s.Kind), Dir: dir, User: account, Env: temporary(dir),
-		Command: []string{
+		Command: append([]string{
 			filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(s.Port),
 			"-c", "listen_addresses=" + s.Host, "-c", "unix_socket_directories=", "-c", "max_connections=" + connections,
 			// What is committed survives the server's death, but not the machine's.
 			"-c", "fsync=off", "-c", "full_page_writes=off",
-		},
+		}, args...),
 	}
 	admin := *s
 	admin.client = func(ctx context.Context, database, statement string) *exec.Cmd {

@@ -1,0 +1,62 @@
+package suite
+
+import (
+	"net/url"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"clusterpedia.io/bench/baseline/oldtable"
+	"clusterpedia.io/bench/report"
+)
+
+func TestPercentiles(t *testing.T) {
+	t.Parallel()
+	var many []float64
+	for i := range 100 {
+		many = append(many, float64(100-i))
+	}
+	for name, c := range map[string]struct {
+		values           []float64
+		least, p50, last float64
+	}{
+		"one":  {[]float64{3}, 3, 3, 3},
+		"two":  {[]float64{4, 2}, 2, 2, 4},
+		"many": {many, 1, 50, 99},
+	} {
+		least, p50, p99 := percentiles(c.values)
+		require.InDelta(t, c.least, least, 0, name)
+		require.InDelta(t, c.p50, p50, 0, name)
+		require.InDelta(t, c.last, p99, 0, name)
+	}
+}
+
+func TestURL(t *testing.T) {
+	t.Parallel()
+	r := request{cluster: "c", path: pods, limit: 5, offset: 7, query: url.Values{"continue": {"token"}}}
+	require.Equal(t, "u/apis/clusterpedia.io/v1beta1/resources/clusters/c/api/v1/pods?continue=7&limit=5", r.url(&server{name: report.Classic, url: "u"}))
+	require.Equal(t, "u/apis/clusterpedia.io/v1beta1/resources/clusters/c/api/v1/pods?continue=token&limit=5", r.url(&server{name: report.Own, url: "u"}))
+}
+
+// Every profile has rows of its own objects.
+func TestRows(t *testing.T) {
+	t.Parallel()
+	for _, name := range ProfileNames() {
+		p, err := Named(name)
+		require.NoError(t, err)
+		if p.Pages && testing.Short() {
+			continue
+		}
+		p.Pages = false // would make all objects
+		s := &suite{Config: Config{Profile: p, Engine: oldtable.PostgreSQL}}
+		rows := s.rows()
+		require.NotEmpty(t, rows)
+		names := map[string]bool{}
+		for _, r := range rows {
+			require.False(t, names[r.name])
+			names[r.name] = true
+		}
+	}
+	_, err := Named("huge")
+	require.EqualError(t, err, `unknown profile "huge", want one of million, pods, small`)
+}
