@@ -45,7 +45,7 @@ memory above what it had when it was idle, before its first large list.
 To compare two runs, keep ` + "`docs/benchmarks/PROFILE.txt`" + ` of the first:
 
 ` + "```sh" + `
-go run golang.org/x/perf/cmd/benchstat@latest -filter '/server:clusterpedia' -col .file old.txt docs/benchmarks/pods.txt
+go run golang.org/x/perf/cmd/benchstat@latest -ignore commit -filter '/server:clusterpedia' old.txt docs/benchmarks/pods.txt
 ` + "```" + `
 `
 

@@ -74,7 +74,11 @@ func (r *Results) MemoryTable() string {
 
 // RateTable renders what is written, or asked by many at once.
 func (r *Results) RateTable() string {
-	return r.rows([]string{Rate, P50, P99, CPU, Database}, func(row Row) bool { _, ok := row.By[Own][Rate]; return ok && row.By[Own][Wall] == 0 })
+	return r.rows([]string{Rate, P50, P99, CPU, Database}, func(row Row) bool {
+		_, rate := row.By[Own][Rate]
+		_, lag := row.By[Own][P99]
+		return (rate || lag) && row.By[Own][Wall] == 0
+	})
 }
 
 // SizeTable renders what is stored.

@@ -35,7 +35,7 @@ func startEngine(ctx context.Context, c *Config, dir string) (*engine, error) {
 	var err error
 	switch c.Engine {
 	case oldtable.PostgreSQL:
-		for _, setting := range []string{"fsync=on", "full_page_writes=on", "max_wal_size=8GB", "shared_buffers=" + c.Profile.Buffers} {
+		for _, setting := range []string{"fsync=on", "full_page_writes=on", "max_wal_size=2GB", "shared_buffers=" + c.Profile.Buffers} {
 			options.Args = append(options.Args, "-c", setting)
 		}
 		e.server, err = testdatabase.Start(ctx, testdatabase.PostgreSQL, options)

@@ -36,9 +36,9 @@ func profiles() map[string]Profile {
 	}
 	return map[string]Profile{
 		"small": {Name: "small", Fleet: pods(200), Rounds: 3, Round: 200 * time.Millisecond, Lists: true, Writes: true, Buffers: "256MB"},
-		"pods":  {Name: "pods", Fleet: pods(2000), Rounds: 5, Round: time.Second, Lists: true, Writes: true, Buffers: "1GB"},
+		"pods":  {Name: "pods", Fleet: pods(2000), Rounds: 6, Round: time.Second, Lists: true, Writes: true, Buffers: "1GB"},
 		"million": {
-			Name: "million", Rounds: 3, Round: time.Second, Pages: true, Buffers: "4GB",
+			Name: "million", Rounds: 3, Round: time.Second, Pages: true, Buffers: "3GB",
 			Fleet: fleet.Fleet{Seed: seed, Clusters: 50, Namespaces: 50, Apps: 1250, App: fleet.App{ReplicaSets: 2, Pods: 8, Services: 1, ConfigMaps: 2, Secrets: 1, Slices: 1}},
 		},
 	}

@@ -26,6 +26,8 @@ type suite struct {
 	stack   *stack.Stack
 	servers map[string]*server
 	loaded  loaded
+	// written are the bytes of JSON that the last writer wrote.
+	written float64
 	results *report.Results
 	// cleanups are done in reverse order.
 	cleanups []func() error
@@ -62,7 +64,7 @@ func Run(ctx context.Context, c Config) (results *report.Results, err error) {
 	s.results = &report.Results{
 		Profile: c.Profile.Name, Machine: measure.Machine(), Load: measure.Load(), Date: s.began.UTC().Format(time.RFC3339), Commit: commit(ctx, c.Repository), Command: c.Command,
 	}
-	for _, step := range []func(context.Context) error{s.start, s.measureMemory, s.measureRows, s.measureClients, s.measureDisk, s.measureWrites} {
+	for _, step := range []func(context.Context) error{s.start, s.measureMemory, s.measureRows, s.measureClients, s.measureDisk, s.measureWrites, s.measureSync} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}

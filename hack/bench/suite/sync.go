@@ -1,0 +1,220 @@
+package suite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"gorm.io/gorm"
+
+	"clusterpedia.io/bench/baseline/oldtable"
+	"clusterpedia.io/bench/measure"
+	"clusterpedia.io/bench/report"
+	"clusterpedia.io/testbed/process"
+	"clusterpedia.io/testbed/stack"
+)
+
+const (
+	syncDatabase = "sync"
+	syncLimit    = 10 * time.Minute
+	// changesPerSecond, for changesFor, are what the lag is measured on.
+	changesPerSecond = 63
+	changesFor       = 20 * time.Second
+	// lookEvery is how often is looked for a change.
+	lookEvery = 2 * time.Millisecond
+)
+
+// measureSync lets the built clustersynchro-manager copy a member, and then follow its
+// changes.
+func (s *suite) measureSync(ctx context.Context) (err error) {
+	if !s.Profile.Writes || !s.wants("sync") {
+		return nil
+	}
+	if err := s.engine.fresh(ctx, syncDatabase); err != nil {
+		return err
+	}
+	config, err := s.engine.config(syncDatabase, nil)
+	if err != nil {
+		return err
+	}
+	m, err := newMember(s.Profile.Fleet, 0)
+	if err != nil {
+		return err
+	}
+	var served errgroup.Group
+	kubeconfig, err := m.start(s.host, s.dir, &served)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.stop(), served.Wait()) }()
+	managed := &stack.Stack{
+		Host: s.host, Dir: filepath.Join(s.dir, "manager"), Bin: s.stack.Bin, CRDs: s.stack.CRDs, Storage: "internal", StorageConfig: string(config),
+	}
+	if err := managed.Install(ctx); err != nil {
+		return err
+	}
+	manager, err := managed.StartManager(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, manager.Stop(stopLimit)) }()
+	db, err := s.openSync(ctx, manager)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeDB(db)) }()
+	if err := s.initialSync(ctx, m, managed, manager, kubeconfig, db); err != nil {
+		return err
+	}
+	return s.measureLag(ctx, m, db)
+}
+
+// openSync opens the manager's database when it has made its tables.
+func (s *suite) openSync(ctx context.Context, manager *process.Process) (db *gorm.DB, err error) {
+	if db, err = oldtable.Open(s.engine.kind, s.engine.dsn(syncDatabase)); err != nil {
+		return nil, err
+	}
+	err = manager.Until(ctx, readyLimit, func(ctx context.Context) error {
+		_, err := countRows(ctx, db)
+		return err
+	})
+	if err != nil {
+		return nil, errors.Join(err, closeDB(db))
+	}
+	return db, nil
+}
+
+func countRows(ctx context.Context, db *gorm.DB) (n int64, err error) {
+	return n, db.WithContext(ctx).Model(&oldtable.Resource{}).Count(&n).Error
+}
+
+// initialSync measures from the moment the cluster is known until all is stored.
+func (s *suite) initialSync(ctx context.Context, m *member, managed *stack.Stack, manager *process.Process, kubeconfig string, db *gorm.DB) error {
+	idle, _, err := measure.RSS(manager.PID())
+	if err != nil {
+		return err
+	}
+	if err := measure.ResetPeak(manager.PID()); err != nil {
+		return err
+	}
+	before, err := s.managerCosts(manager)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := managed.AddCluster(ctx, m.name, kubeconfig, stack.SyncResource{Resources: []string{"pods"}}, stack.SyncResource{Group: "apps", Resources: []string{"deployments", "replicasets"}}); err != nil {
+		return err
+	}
+	err = manager.Until(ctx, syncLimit, func(ctx context.Context) error {
+		n, err := countRows(ctx, db)
+		if err == nil && int(n) < m.objects {
+			err = fmt.Errorf("%d of %d objects are stored", n, m.objects)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	took := time.Since(began).Seconds()
+	after, err := s.managerCosts(manager)
+	if err != nil {
+		return err
+	}
+	_, peak, err := measure.RSS(manager.PID())
+	if err != nil {
+		return err
+	}
+	n := float64(m.objects)
+	rate := report.Metrics{
+		report.Rate: n / took, report.CPU: (after.server - before.server).Seconds() / n, report.Database: (after.database - before.database).Seconds() / n,
+	}
+	s.add("sync", fmt.Sprintf("initial sync of %d objects", m.objects), m.objects, rate)
+	s.add("sync-memory", fmt.Sprintf("manager, initial sync of %d objects", m.objects), 1, report.Metrics{report.Memory: max(0, float64(peak-idle))})
+	s.say("initial sync: %.0f objects/s", rate[report.Rate])
+	return nil
+}
+
+// add notes what only Clusterpedia is measured on.
+func (s *suite) add(row, title string, count int, m report.Metrics) {
+	s.results.Row(row, title).By[report.Own] = m
+	s.results.Samples = append(s.results.Samples, report.Sample{Row: row, Server: report.Own, Count: count, Metrics: m})
+}
+
+func (s *suite) managerCosts(manager *process.Process) (c costs, err error) {
+	if c.server, err = measure.CPU(manager.PID()); err != nil {
+		return c, err
+	}
+	c.database, err = s.engine.cpu()
+	return c, err
+}
+
+// pending is a change that was not seen in the database yet.
+type pending struct {
+	version string
+	at      time.Time
+}
+
+// measureLag changes pods and looks when the database has them.
+func (s *suite) measureLag(ctx context.Context, m *member, db *gorm.DB) error {
+	waiting := map[string]pending{} // by name, which no two pods share
+	var lags []float64
+	total := int(changesPerSecond * changesFor.Seconds())
+	began := time.Now()
+	deadline := began.Add(changesFor + time.Minute)
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for made := 0; made < total || len(waiting) > 0; {
+		for made < total && time.Since(began) >= time.Duration(made)*time.Second/changesPerSecond {
+			// Other pods each time, so that no change overtakes another.
+			at := time.Now()
+			d, version, err := m.change(made * 7)
+			if err != nil {
+				return err
+			}
+			waiting[d.name] = pending{version, at}
+			made++
+		}
+		if err := s.seen(ctx, db, waiting, &lags); err != nil {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%d changes are not stored", len(waiting))
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-look.C:
+		}
+	}
+	_, p50, p99 := percentiles(lags)
+	s.add("lag", fmt.Sprintf("lag of %d changes/s", changesPerSecond), total, report.Metrics{report.P50: p50, report.P99: p99})
+	s.say("lag: p50 %.1f ms, p99 %.1f ms", p50*1e3, p99*1e3)
+	return nil
+}
+
+// seen takes those changes from waiting that are stored, and notes how long it took.
+func (s *suite) seen(ctx context.Context, db *gorm.DB, waiting map[string]pending, lags *[]float64) error {
+	if len(waiting) == 0 {
+		return nil
+	}
+	names := make([]string, 0, len(waiting))
+	for name := range waiting {
+		names = append(names, name)
+	}
+	var rows []oldtable.Resource
+	err := db.WithContext(ctx).Select("name", "resource_version").Where(oldtable.Quote(s.engine.kind, "group")+" = ? AND version = ? AND resource = ? AND name IN ?", "", "v1", "pods", names).Find(&rows).Error
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	for _, row := range rows {
+		if p := waiting[row.Name]; p.version == row.ResourceVersion {
+			*lags = append(*lags, now.Sub(p.at).Seconds())
+			delete(waiting, row.Name)
+		}
+	}
+	return nil
+}
