@@ -25,14 +25,15 @@ func (r *Results) GoalTable() string {
 		rows = append(rows, []string{g.Title, g.bound(g.Least), g.bound(g.Aim), value, reached, floor})
 	}
 	slower, compared := r.slower()
-	row := []string{"requests that are slower than the classic way", "none", "none", fmt.Sprintf("none of %d", compared), "aim", ""}
+	row := []string{"requests that are slower than the classic way", "none", "none", fmt.Sprintf("%d of %d", len(slower), compared), "aim", ""}
 	if len(slower) > 0 {
-		row[3], row[4] = strings.Join(slower, ", "), "**no**"
+		row[4] = "**no**"
 	}
-	if compared > 0 {
-		rows = append(rows, row)
+	text := table(append(rows, row))
+	if len(slower) > 0 {
+		text += "\nSlower than the classic way: " + strings.Join(slower, "; ") + ".\n"
 	}
-	return table(rows)
+	return text
 }
 
 // slower returns the titles of the requests that take longer than the classic way's, the

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"clusterpedia.io/bench/baseline/oldtable"
 	"clusterpedia.io/internalstorage/store"
 	"clusterpedia.io/storage-api/object"
 	"clusterpedia.io/storage-api/storage"
@@ -97,8 +98,8 @@ func (s *suite) load(ctx context.Context) (err error) {
 		return nil
 	})
 	n := writers
-	if s.engine.server == nil {
-		n = 1 // SQLite has one writer
+	if s.engine.kind != oldtable.PostgreSQL {
+		n = 1 // SQLite has one writer, and in MariaDB INSERTs of many rows lock each other out
 	}
 	for range n {
 		group.Go(func() error { return s.loadClusters(ctx, own, clusters, began) })

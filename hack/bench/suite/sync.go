@@ -128,9 +128,8 @@ func (s *suite) initialSync(ctx context.Context, m *member, managed *stack.Stack
 		return err
 	}
 	n := float64(m.objects)
-	rate := report.Metrics{
-		report.Rate: n / took, report.CPU: (after.server - before.server).Seconds() / n, report.Database: (after.database - before.database).Seconds() / n,
-	}
+	rate := report.Metrics{report.Rate: n / took, report.CPU: (after.server - before.server).Seconds() / n}
+	s.database(rate, after.database-before.database, m.objects)
 	s.add("sync", fmt.Sprintf("initial sync of %d objects", m.objects), m.objects, rate)
 	s.add("sync-memory", fmt.Sprintf("manager, initial sync of %d objects", m.objects), 1, report.Metrics{report.Memory: max(0, float64(peak-idle))})
 	s.say("initial sync: %.0f objects/s", rate[report.Rate])
