@@ -9,13 +9,11 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"net/http"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/klog/v2"
 
 	"clusterpedia.io/storage-api/query"
 	"clusterpedia.io/storage-api/storage"
@@ -154,49 +152,12 @@ func (l *listing) GetObject() runtime.Object {
 }
 
 // CacheEncode implements runtime.CacheableObject.
-func (l *listing) CacheEncode(asker runtime.Identifier, encode func(runtime.Object, io.Writer) error, w io.Writer) error {
-	if asker == l.scope.asStored && asker != "" {
-		if err := l.stream(w); err != nil {
-			// Part of the list may be on its way under status 200. To end the
-			// answer cleanly would make the client take it for all.
-			klog.ErrorS(err, "A list was cut off", "resource", l.scope.Resource)
-			panic(http.ErrAbortHandler) //nolint:forbidigo // the one way to end an answer that has begun
-		}
-		return nil
-	}
+func (l *listing) CacheEncode(_ runtime.Identifier, encode func(runtime.Object, io.Writer) error, w io.Writer) error {
 	list, err := l.decoded()
 	if err != nil {
 		return err
 	}
 	return encode(list, w)
-}
-
-// stream writes the list as stored. Its metadata comes last, as only the end of
-// the list knows how to go on.
-func (l *listing) stream(w io.Writer) error {
-	// The response writer compresses what begins with a write this small.
-	if _, err := io.WriteString(w, "{"); err != nil {
-		return err
-	}
-	out := bufio.NewWriterSize(w, 32<<10)
-	fmt.Fprintf(out, `"kind":%q,"apiVersion":%q,"items":[`, l.scope.Kind.Kind+"List", l.scope.Kind.GroupVersion().String())
-	err := l.each(func(o *storage.Object) error {
-		if l.count > 1 {
-			if err := out.WriteByte(','); err != nil {
-				return err
-			}
-		}
-		return l.scope.writeItem(out, o.JSON)
-	})
-	if err != nil {
-		return err
-	}
-	metadata, err := json.Marshal(l.metadata(l.page, l.count))
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "],\"metadata\":%s}\n", metadata)
-	return out.Flush()
 }
 
 // writeItem writes a stored document as it stands in a list: items of compiled-in

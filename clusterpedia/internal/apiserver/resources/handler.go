@@ -71,6 +71,8 @@ type Handler struct {
 	// scopes holds the scope of each resource that was asked for.
 	lock   sync.Mutex
 	scopes map[discovery.Resource]*scope
+	// answers are what lists are written with.
+	answers answers
 }
 
 // NewHandler returns a handler.
@@ -296,6 +298,12 @@ func (h *Handler) serveList(w http.ResponseWriter, req *http.Request, r *reader,
 		cluster = first(visible.Scopes[0].Clusters) // of no other one the caller may know
 	}
 	s = h.forTable(req.Context(), r, cluster)
+	if info.Verb == "list" {
+		if f := r.format(req); f != nil {
+			h.flow(w, req, r, f)
+			return
+		}
+	}
 	handlers.ListResource(r, watcher{r, source, h.RecheckWatches}, &s.RequestScope, info.Verb == "watch", minWatch)(w, forStockHandler(req, info.Verb))
 }
 

@@ -373,27 +373,35 @@ func TestStorageFaults(t *testing.T) {
 	require.Equal(t, 503, resp.StatusCode)
 	require.NotContains(t, body, "pq:")
 
-	// A list that breaks off must not look like a whole one.
-	late := fixture()
-	late.fault, late.failAfter = secret, 2
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, serve(t, late).URL+"/all/api/v1/pods", nil)
-	require.NoError(t, err)
-	cut, err := http.DefaultClient.Do(req)
-	if err == nil {
-		defer cut.Body.Close()
-		_, err = io.ReadAll(cut.Body)
-	}
-	require.Error(t, err)
-
-	// Formats that need all objects before the answer begins say what is wrong, and not
-	// what the database says.
-	for _, accept := range []string{asTable, "application/yaml", "application/vnd.kubernetes.protobuf", "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"} {
+	// As long as nothing is on its way an answer says what is wrong, and not what the
+	// database says.
+	for _, accept := range []string{asJSON, asTable, "application/yaml", "application/vnd.kubernetes.protobuf", "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"} {
 		late := fixture()
 		late.fault, late.failAfter = secret, 2
 		resp, body := get(t, serve(t, late), "/all/api/v1/pods", accept)
 		require.Equal(t, 500, resp.StatusCode, accept)
 		require.NotContains(t, body, "pq:", accept)
 		require.Contains(t, body, "the server's log has the reason", accept)
+	}
+
+	// A list that breaks off must not look like a whole one.
+	for _, accept := range []string{asJSON, asTable, "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"} {
+		for _, encoding := range []string{"identity", "gzip"} {
+			late := &shelf{fault: secret, failAfter: 3900}
+			for i := range 4000 {
+				late.objects = append(late.objects, pod("one", fmt.Sprintf("p%04d", i)))
+			}
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, serve(t, late).URL+"/all/api/v1/pods", nil)
+			require.NoError(t, err)
+			req.Header.Set("Accept", accept)
+			req.Header.Set("Accept-Encoding", encoding)
+			cut, err := http.DefaultClient.Do(req)
+			if err == nil {
+				defer cut.Body.Close()
+				_, err = io.ReadAll(cut.Body)
+			}
+			require.Error(t, err, accept+" "+encoding)
+		}
 	}
 }
 

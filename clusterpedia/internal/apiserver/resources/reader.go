@@ -136,11 +136,10 @@ func (r *reader) List(ctx context.Context, _ *metainternalversion.ListOptions) (
 	fail := func(err error) (runtime.Object, error) {
 		return nil, APIError(err, r.scope.Resource.GroupResource(), "")
 	}
-	list, err := openListing(ctx, r.storage, r.scope, &q, r.limits.listMeta(r.options.ListMeta))
+	list, err := r.listing(ctx, &q)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
-	r.open = list
 	switch {
 	case r.transform == "PartialObjectMetadataList":
 		partial, err := list.partial()
@@ -157,6 +156,16 @@ func (r *reader) List(ctx context.Context, _ *metainternalversion.ListOptions) (
 	case r.transform == "PartialObjectMetadata":
 		return list.GetObject(), nil // the stock handler refuses it by the list's type
 	}
+	return list, nil
+}
+
+// listing starts to list, until the reader is closed.
+func (r *reader) listing(ctx context.Context, q *query.Query) (*listing, error) {
+	list, err := openListing(ctx, r.storage, r.scope, q, r.limits.listMeta(r.options.ListMeta))
+	if err != nil {
+		return nil, APIError(err, r.scope.Resource.GroupResource(), "")
+	}
+	r.open = list
 	return list, nil
 }
 

@@ -27,7 +27,7 @@ func (c tableConvertor) ConvertToTable(ctx context.Context, obj runtime.Object, 
 	whole := ok && o != nil && o.IncludeObject == metav1.IncludeObject
 	if l, ok := obj.(*listing); ok {
 		err := l.each(func(o *storage.Object) error {
-			row := c.row(ctx, o)
+			row := c.row(ctx, o, false)
 			if !whole {
 				// All rows are kept until the last one is there.
 				if m, err := meta.Accessor(row.Object.Object); err == nil {
@@ -54,9 +54,14 @@ func (c tableConvertor) ConvertToTable(ctx context.Context, obj runtime.Object, 
 }
 
 // row prints a stored object. One that cannot be read is shown by its name alone,
-// and does not hide all others.
-func (c tableConvertor) row(ctx context.Context, o *storage.Object) metav1.TableRow {
-	obj, err := c.scope.decode(o.JSON)
+// and does not hide all others. If only the cells are wanted, no more may be read of the
+// object than they need.
+func (c tableConvertor) row(ctx context.Context, o *storage.Object, cells bool) metav1.TableRow {
+	read := c.scope.decode
+	if cells {
+		read = c.scope.columns.Reader(read)
+	}
+	obj, err := read(o.JSON)
 	if err == nil {
 		var row metav1.TableRow
 		if row, err = c.scope.columns.Row(ctx, o.Cluster, obj); err == nil {

@@ -40,6 +40,21 @@ type Columns struct {
 	Definitions []metav1.TableColumnDefinition
 	generator   *printers.HumanReadableGenerator
 	custom      rest.TableConvertor
+	pods        bool
+}
+
+// Reader returns what reads a stored document as far as Row needs it; decode reads all of
+// it.
+func (c Columns) Reader(decode func(doc []byte) (runtime.Object, error)) func(doc []byte) (runtime.Object, error) {
+	if !c.pods {
+		return decode
+	}
+	return func(doc []byte) (runtime.Object, error) {
+		if pod, err := readPod(doc); err == nil {
+			return pod, nil
+		}
+		return decode(doc)
+	}
 }
 
 // Custom returns the columns of a custom resource, as its definition says. It is for one
@@ -68,7 +83,7 @@ func (p *Printer) Columns(kind schema.GroupKind) Columns {
 	internal := schema.GroupVersion{Group: kind.Group, Version: runtime.APIVersionInternal}
 	if list, err := p.scheme.Runtime().New(internal.WithKind(kind.Kind + "List")); err == nil {
 		if head, err := p.generator.GenerateTable(list, printers.GenerateOptions{Wide: true}); err == nil {
-			return Columns{Definitions: slices.Insert(head.ColumnDefinitions, 0, clusterColumn), generator: p.generator}
+			return Columns{Definitions: slices.Insert(head.ColumnDefinitions, 0, clusterColumn), generator: p.generator, pods: kind == schema.GroupKind{Kind: "Pod"}}
 		}
 	}
 	return Columns{Definitions: []metav1.TableColumnDefinition{clusterColumn, nameColumn, createdColumn}}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"clusterpedia.io/clusterpedia/internal/rawjson"
 )
 
 // ClusterAnnotation is put on every stored object and names its member cluster.
@@ -26,7 +28,7 @@ func ReadHead(doc []byte) (Head, error) {
 	var head Head
 	var inner error
 	found := false
-	err := fields(doc, func(name, value []byte) bool {
+	err := rawjson.Fields(doc, func(name, value []byte) bool {
 		if string(name) != "metadata" {
 			return true
 		}
@@ -47,16 +49,16 @@ func ReadHead(doc []byte) (Head, error) {
 
 func (h *Head) read(metadata []byte) error {
 	var inner error
-	err := fields(metadata, func(name, value []byte) bool {
+	err := rawjson.Fields(metadata, func(name, value []byte) bool {
 		switch string(name) {
 		case "namespace":
-			h.Namespace, inner = stringValue("namespace", value)
+			h.Namespace, inner = rawjson.String("namespace", value)
 		case "name":
-			h.Name, inner = stringValue("name", value)
+			h.Name, inner = rawjson.String("name", value)
 		case "uid":
-			h.UID, inner = stringValue("uid", value)
+			h.UID, inner = rawjson.String("uid", value)
 		case "resourceVersion":
-			h.ResourceVersion, inner = stringValue("resourceVersion", value)
+			h.ResourceVersion, inner = rawjson.String("resourceVersion", value)
 		}
 		return inner == nil
 	})
@@ -105,7 +107,7 @@ func (r *Rewriter) Rewrite(doc []byte) (*Document, error) {
 	if !compact {
 		var b bytes.Buffer
 		if err := json.Compact(&b, doc); err != nil {
-			return nil, fmt.Errorf("%w: %w", errMalformed, err)
+			return nil, fmt.Errorf("%w: %w", rawjson.ErrMalformed, err)
 		}
 		doc = b.Bytes()
 	}
@@ -128,13 +130,13 @@ func (r *Rewriter) top(w *writer, d *Document, doc []byte) error {
 	var metadata []byte
 	var inner error
 	set := func(into *string, name string, value []byte) {
-		if s, err := stringValue(name, value); err != nil {
+		if s, err := rawjson.String(name, value); err != nil {
 			inner = err
 		} else if s != "" {
 			*into = s
 		}
 	}
-	err := fields(doc, func(name, value []byte) bool {
+	err := rawjson.Fields(doc, func(name, value []byte) bool {
 		switch string(name) {
 		case "apiVersion":
 			set(&d.APIVersion, "apiVersion", value)
@@ -161,7 +163,7 @@ func (r *Rewriter) top(w *writer, d *Document, doc []byte) error {
 	if err := r.metadata(w, d, metadata); err != nil {
 		return fmt.Errorf("metadata: %w", err)
 	}
-	err = fields(doc, func(name, value []byte) bool {
+	err = rawjson.Fields(doc, func(name, value []byte) bool {
 		switch string(name) {
 		case "apiVersion", "kind", "metadata":
 		default:
@@ -180,7 +182,7 @@ func (r *Rewriter) metadata(w *writer, d *Document, metadata []byte) error {
 	var annotations []byte
 	var inner error
 	w.open()
-	err := fields(metadata, func(name, value []byte) bool {
+	err := rawjson.Fields(metadata, func(name, value []byte) bool {
 		switch string(name) {
 		case "annotations":
 			annotations = value
@@ -215,7 +217,7 @@ func (r *Rewriter) metadata(w *writer, d *Document, metadata []byte) error {
 func (r *Rewriter) annotations(w *writer, annotations []byte) error {
 	w.open()
 	if annotations != nil && string(annotations) != "null" {
-		err := fields(annotations, func(name, value []byte) bool {
+		err := rawjson.Fields(annotations, func(name, value []byte) bool {
 			switch {
 			case string(name) == ClusterAnnotation:
 			case string(name) == lastAppliedAnnotation && r.DropLastApplied:
@@ -245,12 +247,12 @@ func (d *Document) readOwners(value []byte) error {
 		return nil
 	}
 	var inner error
-	err := elements(value, func(owner []byte) {
+	err := rawjson.Elements(value, func(owner []byte) {
 		uid, controller := "", false
-		err := fields(owner, func(name, value []byte) bool {
+		err := rawjson.Fields(owner, func(name, value []byte) bool {
 			switch string(name) {
 			case "uid":
-				uid, inner = stringValue("ownerReferences.uid", value)
+				uid, inner = rawjson.String("ownerReferences.uid", value)
 			case "controller":
 				controller = string(value) == "true"
 			}
@@ -276,7 +278,7 @@ func (d *Document) readOwners(value []byte) error {
 }
 
 func readTime(name string, value []byte) (time.Time, error) {
-	s, err := stringValue(name, value)
+	s, err := rawjson.String(name, value)
 	if err != nil || s == "" {
 		return time.Time{}, err
 	}

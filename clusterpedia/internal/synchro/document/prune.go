@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"clusterpedia.io/clusterpedia/internal/rawjson"
 )
 
 // Path leads from the top of an object to a field, by names. It passes through all
@@ -182,7 +184,7 @@ func (f *Fields) value(w *writer, value []byte) error {
 func (f *Fields) object(w *writer, value []byte) error {
 	var inner error
 	w.open()
-	err := fields(value, func(name, value []byte) bool {
+	err := rawjson.Fields(value, func(name, value []byte) bool {
 		next := f.below[string(name)]
 		switch {
 		case next == nil:
@@ -201,7 +203,7 @@ func (f *Fields) list(w *writer, value []byte) error {
 	var inner error
 	first := true
 	w.buf = append(w.buf, '[')
-	err := elements(value, func(value []byte) {
+	err := rawjson.Elements(value, func(value []byte) {
 		if !first {
 			w.buf = append(w.buf, ',')
 		}

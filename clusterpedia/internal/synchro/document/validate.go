@@ -3,6 +3,8 @@ package document
 import (
 	"fmt"
 	"unicode/utf8"
+
+	"clusterpedia.io/clusterpedia/internal/rawjson"
 )
 
 // maxDepth is the deepest nesting that encoding/json reads.
@@ -21,7 +23,7 @@ func validate(doc []byte) (compact bool, err error) {
 		return false, err
 	}
 	if i = v.space(i); i != len(doc) {
-		return false, fmt.Errorf("%w: more behind the value, at byte %d", errMalformed, i)
+		return false, fmt.Errorf("%w: more behind the value, at byte %d", rawjson.ErrMalformed, i)
 	}
 	return !v.spaces, nil
 }
@@ -34,14 +36,14 @@ type validator struct {
 }
 
 func (v *validator) bad(i int) error {
-	return fmt.Errorf("%w at byte %d", errMalformed, i)
+	return fmt.Errorf("%w at byte %d", rawjson.ErrMalformed, i)
 }
 
 func (v *validator) space(i int) int {
 	if i < len(v.doc) && v.doc[i] > ' ' {
 		return i
 	}
-	end := skipSpace(v.doc, i)
+	end := rawjson.SkipSpace(v.doc, i)
 	v.spaces = v.spaces || end > i
 	return end
 }
@@ -56,7 +58,7 @@ func (v *validator) at(i int) byte {
 
 func (v *validator) value(i, depth int) (int, error) {
 	if depth > maxDepth {
-		return i, fmt.Errorf("%w: nested deeper than %d", errMalformed, maxDepth)
+		return i, fmt.Errorf("%w: nested deeper than %d", rawjson.ErrMalformed, maxDepth)
 	}
 	switch c := v.at(i); c {
 	case '{':
@@ -95,7 +97,7 @@ func (v *validator) object(i, depth int) (int, error) {
 		if err != nil {
 			return end, err
 		}
-		key, err := text(v.doc[i:end])
+		key, err := rawjson.Text(v.doc[i:end])
 		if err != nil {
 			return i, err
 		}

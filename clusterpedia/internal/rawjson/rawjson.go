@@ -1,4 +1,7 @@
-package document
+// Package rawjson finds its way through JSON texts without decoding them: on the way in,
+// where documents of members are checked and brought into their stored form, and on the
+// way out, where answers are made of parts of stored documents.
+package rawjson
 
 import (
 	"bytes"
@@ -7,86 +10,88 @@ import (
 	"fmt"
 )
 
-var errMalformed = errors.New("malformed JSON")
+// ErrMalformed says that a text is no JSON.
+var ErrMalformed = errors.New("malformed JSON")
 
-// fields calls yield with the name and the value of each member of the JSON object
+// Fields calls yield with the name and the value of each member of the JSON object
 // that starts at doc[0], until yield returns false. Both are parts of doc, but for
 // a name with escapes. It finds its way by brackets and quotes alone, so doc may be
 // malformed in other ways.
-func fields(doc []byte, yield func(name, value []byte) bool) error {
-	i := skipSpace(doc, 0)
+func Fields(doc []byte, yield func(name, value []byte) bool) error {
+	i := SkipSpace(doc, 0)
 	if i >= len(doc) || doc[i] != '{' {
-		return fmt.Errorf("%w: not an object", errMalformed)
+		return fmt.Errorf("%w: not an object", ErrMalformed)
 	}
-	i = skipSpace(doc, i+1)
+	i = SkipSpace(doc, i+1)
 	if i < len(doc) && doc[i] == '}' {
 		return nil
 	}
 	for {
 		nameEnd := skipString(doc, i)
 		if nameEnd < 0 {
-			return fmt.Errorf("%w: no name at byte %d", errMalformed, i)
+			return fmt.Errorf("%w: no name at byte %d", ErrMalformed, i)
 		}
-		name, err := text(doc[i:nameEnd])
+		name, err := Text(doc[i:nameEnd])
 		if err != nil {
 			return err
 		}
-		i = skipSpace(doc, nameEnd)
+		i = SkipSpace(doc, nameEnd)
 		if i >= len(doc) || doc[i] != ':' {
-			return fmt.Errorf("%w: no colon at byte %d", errMalformed, i)
+			return fmt.Errorf("%w: no colon at byte %d", ErrMalformed, i)
 		}
-		i = skipSpace(doc, i+1)
+		i = SkipSpace(doc, i+1)
 		end := skipValue(doc, i)
 		if end < 0 {
-			return fmt.Errorf("%w: no value at byte %d", errMalformed, i)
+			return fmt.Errorf("%w: no value at byte %d", ErrMalformed, i)
 		}
 		if !yield(name, doc[i:end]) {
 			return nil
 		}
-		i = skipSpace(doc, end)
+		i = SkipSpace(doc, end)
 		switch {
 		case i < len(doc) && doc[i] == ',':
-			i = skipSpace(doc, i+1)
+			i = SkipSpace(doc, i+1)
 		case i < len(doc) && doc[i] == '}':
 			return nil
 		default:
-			return fmt.Errorf("%w: neither comma nor bracket at byte %d", errMalformed, i)
+			return fmt.Errorf("%w: neither comma nor bracket at byte %d", ErrMalformed, i)
 		}
 	}
 }
 
-// elements calls yield with each element of a JSON array, under the same
-// conditions as fields.
-func elements(doc []byte, yield func(value []byte)) error {
-	i := skipSpace(doc, 0)
+// Elements calls yield with each element of a JSON array, under the same
+// conditions as Fields.
+func Elements(doc []byte, yield func(value []byte)) error {
+	i := SkipSpace(doc, 0)
 	if i >= len(doc) || doc[i] != '[' {
-		return fmt.Errorf("%w: not an array", errMalformed)
+		return fmt.Errorf("%w: not an array", ErrMalformed)
 	}
-	i = skipSpace(doc, i+1)
+	i = SkipSpace(doc, i+1)
 	if i < len(doc) && doc[i] == ']' {
 		return nil
 	}
 	for {
 		end := skipValue(doc, i)
 		if end < 0 {
-			return fmt.Errorf("%w: no value at byte %d", errMalformed, i)
+			return fmt.Errorf("%w: no value at byte %d", ErrMalformed, i)
 		}
 		yield(doc[i:end])
-		i = skipSpace(doc, end)
+		i = SkipSpace(doc, end)
 		switch {
 		case i < len(doc) && doc[i] == ',':
-			i = skipSpace(doc, i+1)
+			i = SkipSpace(doc, i+1)
 		case i < len(doc) && doc[i] == ']':
 			return nil
 		default:
-			return fmt.Errorf("%w: neither comma nor bracket at byte %d", errMalformed, i)
+			return fmt.Errorf("%w: neither comma nor bracket at byte %d", ErrMalformed, i)
 		}
 	}
 }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t' }
 
-func skipSpace(b []byte, i int) int {
+// SkipSpace returns the index of the first byte from b[i] on that is no white space.
+func SkipSpace(b []byte, i int) int {
 	for i < len(b) && isSpace(b[i]) {
 		i++
 	}
@@ -153,26 +158,26 @@ func skipNested(b []byte, i int) int {
 	return -1
 }
 
-// text returns what a JSON string says; quoted includes its quotes.
-func text(quoted []byte) ([]byte, error) {
+// Text returns what a JSON string says; quoted includes its quotes.
+func Text(quoted []byte) ([]byte, error) {
 	if bytes.IndexByte(quoted, '\\') < 0 {
 		return quoted[1 : len(quoted)-1], nil
 	}
 	var s string
 	if err := json.Unmarshal(quoted, &s); err != nil {
-		return nil, fmt.Errorf("%w: %w", errMalformed, err)
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	return []byte(s), nil
 }
 
-// stringValue returns the text of a string, and "" for null.
-func stringValue(name string, value []byte) (string, error) {
+// String returns the text of a string, and "" for null. An error calls it by name.
+func String(name string, value []byte) (string, error) {
 	if string(value) == "null" {
 		return "", nil
 	}
 	if len(value) < 2 || value[0] != '"' {
 		return "", fmt.Errorf("%s is not a string", name)
 	}
-	s, err := text(value)
+	s, err := Text(value)
 	return string(s), err
 }

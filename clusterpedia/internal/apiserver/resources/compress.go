@@ -1,0 +1,100 @@
+package resources
+
+import (
+	"bufio"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// minCompressed is from how many bytes on an answer is compressed, as in the stock
+// handlers.
+const minCompressed = 128 << 10
+
+// answers holds what answers are written with, for the next ones.
+type answers struct{ buffers, compressors sync.Pool }
+
+// answer is the body of an answer. It is compressed if it is long and the client takes
+// gzip.
+type answer struct {
+	*bufio.Writer
+	answers *answers
+	body    *body
+}
+
+func (a *answers) answer(w http.ResponseWriter, req *http.Request) *answer {
+	b := &body{to: w, answers: a, compress: acceptsGzip(req)}
+	buffer, ok := a.buffers.Get().(*bufio.Writer)
+	if !ok {
+		buffer = bufio.NewWriterSize(nil, minCompressed)
+	}
+	buffer.Reset(b)
+	return &answer{Writer: buffer, answers: a, body: b}
+}
+
+// close ends the answer.
+func (a *answer) close() error {
+	a.body.ends = true
+	err := a.Flush()
+	if a.body.zip != nil {
+		if closed := a.body.zip.Close(); err == nil {
+			err = closed
+		}
+	}
+	a.free()
+	return err
+}
+
+// free gives back what the answer was written with.
+func (a *answer) free() {
+	a.Reset(nil)
+	a.answers.buffers.Put(a.Writer)
+	if a.body.zip != nil {
+		a.answers.compressors.Put(a.body.zip)
+	}
+}
+
+// body gets an answer in pieces of minCompressed bytes, but for the last one.
+type body struct {
+	to       http.ResponseWriter
+	answers  *answers
+	compress bool
+	// ends says that the next piece is the last one.
+	ends bool
+	// begun says that the client may have got something.
+	begun bool
+	zip   *gzip.Writer
+}
+
+// Write implements io.Writer.
+func (b *body) Write(p []byte) (int, error) {
+	b.begun = true
+	if b.zip == nil && b.compress && !b.ends {
+		zip, ok := b.answers.compressors.Get().(*gzip.Writer)
+		if !ok {
+			// The level is valid.
+			zip, _ = gzip.NewWriterLevel(nil, gzip.BestSpeed)
+		}
+		zip.Reset(b.to)
+		b.zip = zip
+		b.to.Header().Set("Content-Encoding", "gzip")
+		b.to.Header().Add("Vary", "Accept-Encoding")
+	}
+	b.compress = b.zip != nil
+	if b.zip != nil {
+		return b.zip.Write(p)
+	}
+	return b.to.Write(p)
+}
+
+// acceptsGzip reads the header as the stock handlers do: without weights.
+func acceptsGzip(req *http.Request) bool {
+	for token := range strings.SplitSeq(req.Header.Get("Accept-Encoding"), ",") {
+		if name, _, _ := strings.Cut(token, ";"); strings.TrimSpace(name) == "gzip" {
+			return true
+		}
+	}
+	return false
+}
