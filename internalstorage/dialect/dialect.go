@@ -128,6 +128,10 @@ type Dialect interface {
 	// NoTime is the zero time as an expression.
 	NoTime() string
 
+	// Analyze is the statement by which the database counts what it plans by; empty if it
+	// counts at once.
+	Analyze() string
+
 	// SeparateRaw says that column object does not keep the bytes that it is given,
 	// so that they are in column raw too.
 	SeparateRaw() bool

@@ -86,7 +86,7 @@ func (postgres) Tables() []string {
 	resource_version varchar(253) COLLATE "C" NOT NULL,
 	object jsonb NOT NULL, events jsonb, event_resource_versions jsonb,
 	created_at timestamptz NOT NULL, synced_at timestamptz NOT NULL, deleted_at timestamptz,
-	owners text, event_state text, raw bytea, raw_rv varchar(253))`,
+	owners text, event_state text, raw bytea, raw_rv varchar(253), raw_head integer)`,
 		`CREATE UNIQUE INDEX uni_group_version_resource_cluster_namespace_name ON resources ("group", version, resource, cluster, namespace, name)`,
 		`CREATE INDEX idx_group_version_resource_namespace_name ON resources ("group", version, resource, namespace, name)`,
 		`CREATE INDEX idx_group_version_resource_name ON resources ("group", version, resource, name)`,
@@ -96,7 +96,7 @@ func (postgres) Tables() []string {
 
 func (postgres) Adopt(have Schema) []string {
 	var changes []string
-	for _, c := range [][2]string{{"owners", "text"}, {"event_state", "text"}, {"raw", "bytea"}, {"raw_rv", "varchar(253)"}} {
+	for _, c := range [][2]string{{"owners", "text"}, {"event_state", "text"}, {"raw", "bytea"}, {"raw_rv", "varchar(253)"}, {"raw_head", "integer"}} {
 		if have.Columns[c[0]] == "" {
 			changes = append(changes, "ADD COLUMN "+c[0]+" "+c[1])
 		}

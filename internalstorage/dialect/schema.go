@@ -146,7 +146,6 @@ func (postgres) Online(have Schema) []Step {
 		{"idx_cluster_uid", "(cluster, uid)"},
 		{"idx_labels", "USING gin (" + labelsOf + " jsonb_path_ops)"},
 		{"idx_owner_uid", "(owner_uid, cluster) WHERE owner_uid <> ''"},
-		{"idx_type_created_at", `("group", version, resource, created_at)`},
 		{"idx_created_at", "(created_at)"},
 	}
 	if !have.Bytewise {
@@ -155,7 +154,7 @@ func (postgres) Online(have Schema) []Step {
 	steps = append(steps, indexSteps(have, "CREATE INDEX CONCURRENTLY %s ON resources %s", indexes)...)
 	if len(steps) > 0 {
 		// The planner knows which labels are frequent only once it has looked.
-		steps = append(steps, Step{Statements: []string{"ANALYZE resources"}})
+		steps = append(steps, Step{Statements: []string{postgres{}.Analyze()}})
 	}
 	if !have.Indexes["idx_name_trigrams"] {
 		steps = append(steps, Step{Optional: true, Statements: []string{
@@ -171,6 +170,9 @@ func (postgres) Fill(Schema) *Filling { return nil }
 
 // On implements Dialect.
 func (p postgres) On(Schema) Dialect { return p }
+
+// Analyze implements Dialect.
+func (postgres) Analyze() string { return "ANALYZE resources" }
 
 // LockedOnline asks for the lock again and again: who waits for it within a statement
 // would himself be waited for by whoever builds an index.
@@ -211,7 +213,6 @@ func (sqlite) Online(have Schema) []Step {
 	steps := indexSteps(have, "CREATE INDEX IF NOT EXISTS %s ON %s", [][2]string{
 		{"idx_cluster_uid", "resources (cluster, uid)"},
 		{"idx_owner_uid", "resources (owner_uid, cluster) WHERE owner_uid <> ''"},
-		{"idx_type_created_at", `resources ("group", version, resource, created_at)`},
 		{"idx_created_at", "resources (created_at)"},
 		{"idx_resource_owners_owner_uid", "resource_owners (owner_uid)"},
 	})
@@ -248,6 +249,9 @@ func (s sqlite) On(have Schema) Dialect {
 	return s
 }
 
+// Analyze implements Dialect.
+func (sqlite) Analyze() string { return "" }
+
 // LockedOnline needs no lock: each statement waits for the only write lock.
 func (sqlite) LockedOnline(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) error {
 	return fn(db.WithContext(ctx))
@@ -264,16 +268,12 @@ func (mysql) Schema(ctx context.Context, db *gorm.DB) (Schema, error) {
 // Online keeps labels in a table beside, by triggers, as SQLite does: MariaDB has no
 // indexes over lists.
 func (mysql) Online(have Schema) []Step {
-	indexes := [][2]string{
+	steps := indexSteps(have, "CREATE INDEX %s ON %s", [][2]string{
 		{"idx_cluster_uid", "resources (cluster, uid)"},
 		{"idx_owner_uid", "resources (owner_uid, cluster)"},
 		{"idx_created_at", "resources (created_at)"},
 		{"idx_resource_owners_owner_uid", "resource_owners (owner_uid)"},
-	}
-	if have.old() {
-		indexes = append(indexes, [2]string{"idx_type_created_at", "resources (`group`, version, resource, created_at)"})
-	}
-	steps := indexSteps(have, "CREATE INDEX %s ON %s", indexes)
+	})
 	if !have.old() && !have.Indexes["idx_type_newest"] {
 		steps = append(steps, Step{Optional: true, Statements: []string{
 			"CREATE INDEX idx_type_newest ON resources (`group`, version, resource, created_at DESC, cluster, namespace, name)",
@@ -314,6 +314,9 @@ func (d mysql) On(have Schema) Dialect {
 	d.adopted, d.labels = have.old(), have.hasLabels()
 	return d
 }
+
+// Analyze implements Dialect.
+func (mysql) Analyze() string { return "" }
 
 // LockedOnline implements Dialect.
 func (d mysql) LockedOnline(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) error {

@@ -49,6 +49,24 @@ func onlyMetadata(dst, doc []byte) ([]byte, error) {
 	return append(dst, '}'), nil
 }
 
+// headLength returns how much of a document onlyMetadata needs, if it begins with all
+// that is looked for, as documents do that the synchro has written; else nil.
+func headLength(doc []byte) *int {
+	rest := doc
+	for _, name := range []string{`{"apiVersion":`, `,"kind":`, `,"metadata":`} {
+		value, ok := bytes.CutPrefix(rest, []byte(name))
+		if !ok {
+			return nil
+		}
+		var err error
+		if _, rest, err = cutValue(value); err != nil {
+			return nil
+		}
+	}
+	length := len(doc) - len(rest)
+	return &length
+}
+
 func skipBlanks(text []byte) []byte { return bytes.TrimLeft(text, " \t\r\n") }
 
 // cutValue splits a text behind the JSON value that it begins with.

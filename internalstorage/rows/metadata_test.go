@@ -20,6 +20,21 @@ func TestOnlyMetadata(t *testing.T) {
 		require.NoError(t, err, doc)
 		require.Equal(t, want, string(got), doc)
 	}
+	for doc, head := range map[string]string{
+		`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"},"spec":{}}`: `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"}`,
+		`{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a"}}`:           "",
+		`{"apiVersion":"v1","kind":"Pod"}`:                                   "",
+		`{"apiVersion":"v1","kind":"Pod","metadata":{`:                       "",
+	} {
+		length := headLength([]byte(doc))
+		require.Equal(t, head != "", length != nil, doc)
+		if length != nil {
+			require.Equal(t, head, doc[:*length])
+			got, err := onlyMetadata(nil, []byte(head))
+			require.NoError(t, err)
+			require.Equal(t, head+"}", string(got))
+		}
+	}
 	for _, doc := range []string{``, `null`, `[]`, `{"a`, `{"a":`, `{"a":{`, `{"metadata":{"a":"b}`, `{a:1}`} {
 		_, err := onlyMetadata(nil, []byte(doc))
 		require.ErrorIs(t, err, errMalformed, doc)

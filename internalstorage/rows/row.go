@@ -27,7 +27,7 @@ func Columns(d dialect.Dialect) []string {
 		"resource_version", "object", "created_at", "synced_at", "deleted_at", "owners",
 	}
 	if d.SeparateRaw() {
-		columns = append(columns, "raw", "raw_rv")
+		columns = append(columns, "raw", "raw_rv", "raw_head")
 	}
 	return columns
 }
@@ -57,7 +57,7 @@ func (r Row) Values(d dialect.Dialect) ([]any, error) {
 		r.ResourceVersion, string(r.JSON), d.Time(r.CreatedAt), d.Time(r.SyncedAt), deleted, owners,
 	}
 	if d.SeparateRaw() {
-		values = append(values, r.JSON, r.ResourceVersion)
+		values = append(values, r.JSON, r.ResourceVersion, headLength(r.JSON))
 	}
 	return values, nil
 }
@@ -132,7 +132,11 @@ func NewScanner(d dialect.Dialect, memory *Memory, document Document, withEvents
 		s.Columns = append(s.Columns, "NULL", "NULL")
 	case d.SeparateRaw():
 		// A row that an older release has changed since is served from its object.
-		s.Columns = append(s.Columns, "CASE WHEN raw_rv = resource_version THEN raw END", "CASE WHEN raw IS NOT NULL AND raw_rv = resource_version THEN NULL ELSE object END")
+		bytes := "raw"
+		if document == OnlyMetadata {
+			bytes = "SUBSTRING(raw, 1, COALESCE(raw_head, OCTET_LENGTH(raw)))"
+		}
+		s.Columns = append(s.Columns, "CASE WHEN raw_rv = resource_version THEN "+bytes+" END", "CASE WHEN raw IS NOT NULL AND raw_rv = resource_version THEN NULL ELSE object END")
 	default:
 		s.Columns = append(s.Columns, "NULL", "object")
 	}
@@ -214,7 +218,7 @@ func (s *Scanner) finish(o *object.Object) error {
 		o.JSON = s.memory.copy(stored)
 	case OnlyMetadata:
 		var err error
-		if o.JSON, err = onlyMetadata(s.memory.take(len(stored)), stored); err != nil {
+		if o.JSON, err = onlyMetadata(s.memory.take(len(stored)+1), stored); err != nil {
 			return err
 		}
 	case NoDocument:

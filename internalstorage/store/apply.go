@@ -50,6 +50,9 @@ func (s *Store) Apply(ctx context.Context, w storage.Writer, changes []storage.C
 		}
 		return nil
 	})
+	if err == nil {
+		s.growth.wrote(len(changes))
+	}
 	return s.applyError(ctx, err, changes)
 }
 

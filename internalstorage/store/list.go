@@ -18,10 +18,14 @@ import (
 )
 
 // A list is read in parts of at most this many rows and bytes, each in whole
-// before its objects are yielded: no cursor is open while a slow client reads.
+// before its objects are yielded: no cursor is open while a slow client reads. The
+// next part is read meanwhile.
 const (
 	partRows  = 500
 	partBytes = 4 << 20
+	// firstRows are those of the first part of a list that goes along an index: the
+	// sooner it is there, the more can be done at once.
+	firstRows = 125
 )
 
 // row is an object as it was read, with a column beyond it.
@@ -51,8 +55,13 @@ func (s *Store) lister(q *query.Query, extra string) (*lister, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lister{store: s, query: q, builder: b, where: where, raw: raw, order: b.OrderBy(), left: q.Limit, offset: q.Offset, wanted: partRows, rows: s.lendRows()}
-	l.scanner = rows.NewScanner(d, s.blocks.Memory(), wantedDocument(q), q.Events, extra)
+	l := &lister{store: s, query: q, builder: b, where: where, raw: raw, order: b.OrderBy(), left: q.Limit, offset: q.Offset, wanted: partRows}
+	if alongIndex(q) {
+		l.first = firstRows
+	}
+	for i := range l.parts {
+		l.parts[i].scanner = rows.NewScanner(d, s.blocks.Memory(), wantedDocument(q), q.Events, extra)
+	}
 	if q.Continue != "" {
 		after, err := q.Position()
 		if err == nil {
@@ -76,33 +85,64 @@ func (s *Store) list(ctx context.Context, q *query.Query, extra string, yield fu
 	if page.Remaining, err = l.remaining(ctx); err != nil {
 		return page, l.fail(ctx, "count", err)
 	}
-	var last *object.Object
+	ctx, cancel := context.WithCancel(ctx)
+	reading := l.read(ctx)
+	defer func() { // the last part that was begun is waited for
+		cancel()
+		<-reading
+	}()
 	for {
-		part, more, err := l.part(ctx)
-		if err != nil {
-			return page, l.fail(ctx, "list", err)
+		p := <-reading
+		reading = nothing()
+		if p.err != nil {
+			return page, l.fail(ctx, "list", p.err)
 		}
-		for i := range part {
-			if err := yield(&part[i]); err != nil {
-				return page, err
-			}
-		}
-		if len(part) > 0 {
-			last = &part[len(part)-1].Object
-			if l.after, err = l.builder.After(last); err != nil {
+		ended := !p.more || (q.Limit > 0 && l.left == 0)
+		var last object.Object
+		if len(p.rows) > 0 {
+			last = p.rows[len(p.rows)-1].Object
+			if l.after, err = l.builder.After(&last); err != nil {
 				return page, err
 			}
 			l.offset = 0
 		}
-		if !more {
-			break
+		if p.more && ended {
+			page.Continue = q.ContinueAfter(&last)
 		}
-		if q.Limit > 0 && l.left == 0 {
-			page.Continue = q.ContinueAfter(last)
-			break
+		if !ended {
+			reading = l.read(ctx)
+		}
+		for i := range p.rows {
+			if err := yield(&p.rows[i]); err != nil {
+				return page, err
+			}
+		}
+		if ended {
+			return page, nil
 		}
 	}
-	return page, nil
+}
+
+// alongIndex says whether rows come in the order in which an index has them, so that it
+// costs no more to read few of them at first.
+func alongIndex(q *query.Query) bool {
+	return len(q.Order) == 0 && len(q.Labels) == 0 && len(q.Fields) == 0 && len(q.NameContains) == 0 && q.Owner == nil && len(q.Params) == 0 && q.Offset == 0
+}
+
+// nothing is what is read when nothing is.
+func nothing() <-chan *part {
+	c := make(chan *part)
+	close(c)
+	return c
+}
+
+// part is what is read at once.
+type part struct {
+	scanner *rows.Scanner
+	rows    []row
+	// more says that there are rows behind.
+	more bool
+	err  error
 }
 
 // lister reads the parts of one list.
@@ -114,11 +154,12 @@ type lister struct {
 	// raw is the client's own condition.
 	raw   dialect.Expr
 	order string
-	// rows holds the part that was read last.
-	scanner *rows.Scanner
-	rows    []row
-	// wanted is how many rows the next part asks for.
-	wanted int64
+	// parts are read in turns, the next one while the other is yielded.
+	parts [2]part
+	turn  int
+	// first is how many rows the first part asks for, if not wanted, which is how many
+	// the others do.
+	first, wanted int64
 	// left is how many objects the page may still have, if it is limited.
 	left, offset int64
 }
@@ -150,12 +191,17 @@ func (s *Store) lendRows() []row {
 
 // free takes back the memory of the list.
 func (l *lister) free() {
-	l.scanner.Free()
-	all := l.rows[:cap(l.rows)]
-	clear(all)
-	l.rows = all[:0]
-	lent := l.rows
-	l.store.rows.Put(&lent)
+	for i := range l.parts {
+		p := &l.parts[i]
+		p.scanner.Free()
+		if cap(p.rows) == 0 {
+			continue
+		}
+		lent := p.rows[:cap(p.rows)]
+		clear(lent)
+		lent = lent[:0]
+		l.store.rows.Put(&lent)
+	}
 }
 
 // wantedDocument is what the query wants of the documents.
@@ -195,8 +241,8 @@ func (l *lister) fail(ctx context.Context, doing string, err error) error {
 	return &query.InvalidQueryError{Field: field, Value: l.query.Params[field][0], Reason: "the database refuses it, the server's log has the reason"}
 }
 
-// read reads rows: for a client's own condition in a transaction that can write nothing.
-func (l *lister) read(ctx context.Context, text string, args []any, each func(dialect.Scan) (bool, error)) (err error) {
+// run reads rows: for a client's own condition in a transaction that can write nothing.
+func (l *lister) run(ctx context.Context, text string, args []any, each func(dialect.Scan) (bool, error)) (err error) {
 	if l.raw.SQL == "" {
 		return l.store.dialect().Read(ctx, l.store.reader, text, args, each)
 	}
@@ -211,43 +257,59 @@ func (l *lister) read(ctx context.Context, text string, args []any, each func(di
 // statement selects the next rows.
 func (l *lister) statement(limit int64) dialect.Expr {
 	where := l.condition()
-	text := "SELECT " + strings.Join(l.scanner.Columns, ", ") + " FROM resources" + where.SQL + " ORDER BY " + l.order + " LIMIT " + strconv.FormatInt(limit, 10)
+	text := "SELECT " + strings.Join(l.parts[0].scanner.Columns, ", ") + " FROM resources" + where.SQL + " ORDER BY " + l.order + " LIMIT " + strconv.FormatInt(limit, 10)
 	if l.offset > 0 {
 		text += " OFFSET " + strconv.FormatInt(l.offset, 10)
 	}
 	return dialect.Expr{SQL: text, Args: where.Args}
 }
 
-// part reads the next rows, valid until it is called again, and says whether there are
-// more behind them.
-func (l *lister) part(ctx context.Context) (part []row, more bool, err error) {
+// read begins to read the next part, which is valid until the one after the next is read.
+func (l *lister) read(ctx context.Context) <-chan *part {
 	wanted := l.wanted
+	if l.first > 0 {
+		wanted, l.first = l.first, 0
+	}
 	if l.query.Limit > 0 {
 		wanted = min(wanted, l.left)
 	}
 	statement := l.statement(wanted + 1) // the one more tells whether there are more
-	l.scanner.Free()
-	l.rows = l.rows[:0]
+	p := &l.parts[l.turn]
+	l.turn = 1 - l.turn
+	done := make(chan *part, 1)
+	go func() {
+		defer close(done)
+		l.fill(ctx, p, statement, wanted)
+		done <- p
+	}()
+	return done
+}
+
+func (l *lister) fill(ctx context.Context, p *part, statement dialect.Expr, wanted int64) {
+	p.scanner.Free()
+	if p.rows = p.rows[:0]; cap(p.rows) == 0 {
+		p.rows = l.store.lendRows()
+	}
+	p.more = false
 	size := 0
-	err = l.read(ctx, statement.SQL, statement.Args, func(scan dialect.Scan) (bool, error) {
-		if n := int64(len(l.rows)); n == wanted || size >= partBytes {
-			more = true
+	p.err = l.run(ctx, statement.SQL, statement.Args, func(scan dialect.Scan) (bool, error) {
+		if n := int64(len(p.rows)); n == wanted || size >= partBytes {
+			p.more = true
 			if n < wanted { // large objects: the server was asked for too many
 				l.wanted = max(n, 1)
 			}
 			return false, nil
 		}
-		l.rows = append(l.rows, row{})
-		r := &l.rows[len(l.rows)-1]
+		p.rows = append(p.rows, row{})
+		r := &p.rows[len(p.rows)-1]
 		var err error
-		r.extra, err = l.scanner.Scan(scan, &r.Object)
+		r.extra, err = p.scanner.Scan(scan, &r.Object)
 		size += len(r.JSON)
 		return true, err
 	})
 	if l.query.Limit > 0 {
-		l.left -= int64(len(l.rows))
+		l.left -= int64(len(p.rows))
 	}
-	return l.rows, more, err
 }
 
 // remaining counts the objects behind the page, if the query wants that.

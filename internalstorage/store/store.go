@@ -38,6 +38,7 @@ type Store struct {
 	// blocks and rows are the memory of lists; rows holds *[]row.
 	blocks rows.Blocks
 	rows   sync.Pool
+	growth *growth
 	// stop ends what goes on behind; background waits for it.
 	stop       context.CancelFunc
 	background sync.WaitGroup
@@ -88,10 +89,14 @@ func Open(ctx context.Context, settings storage.Settings) (storage.Storage, erro
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.current.Store(&d)
+	s.growth = newGrowth()
 	behind, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	if err := s.prepare(ctx, behind, settings.SkipMigrations, c.Migrates()); err != nil {
 		return nil, errors.Join(err, s.Close(ctx))
+	}
+	if s.dialect().Analyze() != "" {
+		s.background.Go(func() { s.analyze(behind) })
 	}
 	return s, nil
 }
