@@ -42,8 +42,11 @@ type Config struct {
 
 	// AutoMigrate brings the schema up to date at the start; nil means true.
 	AutoMigrate *bool `json:"autoMigrate"`
-	// Strict makes unknown keys an error.
-	Strict bool `json:"strict"`
+	// QueryTimeout is after how long the database ends a query of a client; 0: never; nil
+	// means defaultQueryTimeout.
+	QueryTimeout *Duration `json:"queryTimeout"`
+	// Strict makes unknown keys an error; nil means true.
+	Strict *bool `json:"strict"`
 }
 
 // ConnPool bounds the connections to the database.
@@ -101,6 +104,9 @@ const (
 	defaultMaxIdleConns = 5
 	defaultMaxOpenConns = 40
 )
+
+// defaultQueryTimeout is --request-timeout of the apiserver, by default.
+const defaultQueryTimeout = Duration(time.Minute)
 
 // Duration is a duration like "1h30m".
 type Duration time.Duration
@@ -172,8 +178,8 @@ func (c *Config) unknownKeys(s storage.Settings) error {
 	if err == nil {
 		return nil
 	}
-	if c.Strict {
-		return fmt.Errorf("%s: %w", s.ConfigPath, err)
+	if c.Strict == nil || *c.Strict {
+		return fmt.Errorf("%s: %w; mend it, or set strict: false to have it ignored, as v0.9 did", s.ConfigPath, err)
 	}
 	if s.Logger != nil {
 		s.Logger.Warn("The storage configuration has a key that is ignored", "file", s.ConfigPath, "err", err)
@@ -205,6 +211,13 @@ func (c *Config) complete() error {
 	}
 	if c.ConnPool.MaxOpenConns <= 0 {
 		c.ConnPool.MaxOpenConns = defaultMaxOpenConns
+	}
+	if c.QueryTimeout == nil {
+		timeout := defaultQueryTimeout
+		c.QueryTimeout = &timeout
+	}
+	if *c.QueryTimeout < 0 {
+		return errors.New("queryTimeout must not be negative; 0 means none")
 	}
 	if p := c.ConnPool; p.MaxIdleConns > p.MaxOpenConns {
 		return fmt.Errorf("connPool maxIdleConns is bigger than maxOpenConns, config detail: {%d %d %s}, please check the config",

@@ -28,12 +28,13 @@ func TestKeys(t *testing.T) {
 			"columnsWithAlias":true,"interpolateParams":true,"multiStatements":true,"rejectReadOnly":true,"parseTime":true,"recoverableErrNumbers":[1]},
 		"postgres":{"recoverableErrCodes":["57P02"]},"params":{"charset":"utf8mb4","n":1},
 		"log":{"stdout":true,"level":"Info","colorful":true,"ignoreRecordNotFoundError":true,"slowThreshold":"1s","logger":{"filename":"f"}},
-		"metrics":{"disable":true,"dbStatsRefreshInterval":"15s"},"autoMigrate":false,"strict":true}`)
+		"metrics":{"disable":true,"dbStatsRefreshInterval":"15s"},"autoMigrate":false,"queryTimeout":"5s","strict":true}`)
 	require.NoError(t, err)
 	require.EqualValues(t, "3306", c.Port)
 	require.EqualValues(t, "123456", c.Password, "a number is a text too")
 	require.EqualValues(t, 2*time.Hour, c.ConnPool.ConnMaxLifetime)
 	require.EqualValues(t, "1", c.Params["n"])
+	require.EqualValues(t, 5*time.Second, *c.QueryTimeout)
 	require.False(t, c.Migrates())
 }
 
@@ -41,6 +42,7 @@ func TestDefaults(t *testing.T) {
 	c, err := read(t, `{"type":"sqlite","dsn":"file"}`)
 	require.NoError(t, err)
 	require.Equal(t, ConnPool{MaxIdleConns: 5, MaxOpenConns: 40}, c.ConnPool)
+	require.EqualValues(t, time.Minute, *c.QueryTimeout)
 	require.True(t, c.Migrates())
 }
 
@@ -49,7 +51,8 @@ func TestErrors(t *testing.T) {
 		`{}`: "Type is required, but blank",
 		`{"type":"sqlite","connPool":{"maxIdleConns":50}}`:        "connPool maxIdleConns is bigger than maxOpenConns, config detail: {50 40 0s}, please check the config",
 		`{"type":"sqlite","log":{"level":"loud"}}`:                "log level must be one of [Silent, Error, Warn, Info], Default is 'Warn'",
-		`{"type":"sqlite","conPool":{},"strict":true}`:            `storage.yaml: json: unknown field "conPool"`,
+		`{"type":"sqlite","conPool":{}}`:                          `storage.yaml: json: unknown field "conPool"; mend it, or set strict: false`,
+		`{"type":"sqlite","queryTimeout":"-1s"}`:                  "queryTimeout must not be negative",
 		`{"type":["sqlite"]}`:                                     "storage.yaml: json: cannot unmarshal array",
 		`{"type":"sqlite","connPool":{"connMaxLifetime":"long"}}`: `storage.yaml: time: invalid duration "long"`,
 	} {
@@ -62,7 +65,7 @@ func TestErrors(t *testing.T) {
 
 func TestUnknownKeyWarns(t *testing.T) {
 	var log bytes.Buffer
-	_, err := Read(storage.Settings{ConfigPath: "storage.yaml", Config: []byte(`{"type":"sqlite","conPool":{}}`), Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	_, err := Read(storage.Settings{ConfigPath: "storage.yaml", Config: []byte(`{"type":"sqlite","conPool":{},"strict":false}`), Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	require.NoError(t, err)
 	require.Contains(t, log.String(), `unknown field \"conPool\"`)
 }

@@ -77,6 +77,9 @@ type Dialect interface {
 	Locked(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) error
 	// Read is Rows, outside of a transaction.
 	Read(ctx context.Context, db *gorm.DB, text string, args []any, each func(Scan) (bool, error)) error
+	// Limited returns a SELECT that the database ends when it takes longer than the
+	// configuration allows. Read needs none.
+	Limited(text string) string
 	// ForUpdate is what a SELECT ends with to lock the rows that it reads.
 	ForUpdate() string
 	// EndIdle is a column of a SELECT that has the server end the transaction, and free
@@ -175,6 +178,8 @@ const (
 	Conflict
 	// Transient errors may vanish later.
 	Transient
+	// TooLong errors are of queries that the database has ended for their time.
+	TooLong
 	// BadData says that the database can never store what it was given.
 	BadData
 )
@@ -187,7 +192,7 @@ func For(c *config.Config) (Dialect, error) {
 	case "postgres":
 		return postgres{recoverable: c.Postgres.RecoverableErrCodes}, nil
 	case "mysql":
-		return mysql{recoverable: c.MySQL.RecoverableErrNumbers}, nil
+		return mysql{recoverable: c.MySQL.RecoverableErrNumbers, timeout: time.Duration(*c.QueryTimeout)}, nil
 	}
 	return nil, fmt.Errorf("not support storage type: %s", c.Type)
 }

@@ -29,6 +29,10 @@ import (
 type mysql struct {
 	// recoverable are error numbers that the configuration adds.
 	recoverable []int
+	// timeout bounds queries; 0: nothing does.
+	timeout time.Duration
+	// mariadb says that the server is MariaDB.
+	mariadb bool
 	// adopted says that the table is one of an older release, whose columns ignore
 	// case and trailing blanks, and which has a hash of the key in column key_hash.
 	adopted bool
@@ -44,6 +48,13 @@ func (mysql) Open(c *config.Config, options *gorm.Config) (reader, writer *gorm.
 		return nil, nil, err
 	}
 	db, err := connect(driver.New(driver.Config{DSNConfig: dsn, SkipInitializeWithVersion: true}), options, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	pool, err := db.DB()
+	if err == nil {
+		pool.SetConnMaxIdleTime(idleConnectionLimit / 2) // before the server closes it
+	}
 	return db, db, err
 }
 
@@ -398,9 +409,11 @@ func (d mysql) Classify(err error) Class {
 		return classifyCommon(err)
 	}
 	switch e.Number {
+	case 3024, 1969: // maximum of execution or statement time
+		return TooLong
 	case 1213, 1020: // deadlock, changed since read
 		return Conflict
-	case 1053, 1205, 1290, 1040, 1203, 1042, 1152, 1158, 1159, 1160, 1161, 1927, 3024, 1969, 1021, 1041, 1836: // shutdown, locks, limits, network, time, space
+	case 1053, 1205, 1290, 1040, 1203, 1042, 1152, 1158, 1159, 1160, 1161, 1927, 1021, 1041, 1836: // shutdown, locks, limits, network, time, space
 		return Transient
 	case 1366, 1406, 3140, 3141, 4025, 1153, 1300: // texts and documents that it cannot hold
 		return BadData

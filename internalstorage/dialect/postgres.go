@@ -9,7 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
 	driver "gorm.io/driver/postgres"
 	"gorm.io/gorm"
 
@@ -31,8 +33,31 @@ func (postgres) Open(c *config.Config, options *gorm.Config) (reader, writer *go
 	if err != nil {
 		return nil, nil, err
 	}
-	db, err := connect(driver.New(driver.Config{DSN: dsn}), options, c)
-	return db, db, err
+	if writer, err = connect(driver.New(driver.Config{DSN: dsn}), options, c); err != nil {
+		return nil, nil, err
+	}
+	native, err := pgx.ParseConfig(dsn)
+	if err == nil {
+		// Only readers wait for what a client asks for.
+		limit := fmt.Sprintf("SET statement_timeout = %d", time.Duration(*c.QueryTimeout).Milliseconds())
+		pool := stdlib.OpenDB(*native, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
+			_, err := conn.Exec(ctx, limit)
+			return err
+		}))
+		reader, err = connect(driver.New(driver.Config{Conn: pool}), options, c)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, closePool(writer))
+	}
+	return reader, writer, nil
+}
+
+func closePool(db *gorm.DB) error {
+	pool, err := db.DB()
+	if err != nil {
+		return err
+	}
+	return pool.Close()
 }
 
 // postgresDSN joins the connection keys in the keyword syntax of libpq.
@@ -195,6 +220,8 @@ func (p postgres) Classify(err error) Class {
 	switch {
 	case e.Code == "40001" || e.Code == "40P01": // serialization failure, deadlock
 		return Conflict
+	case e.Code == "57014": // canceled by statement_timeout
+		return TooLong
 	case slices.Contains(p.recoverable, e.Code):
 		return Transient
 	case e.Code == "22P05" || e.Code == "22021" || e.Code == "22P02" || e.Code == "22001" || e.Code == "54000": // texts and documents that it cannot hold

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -126,6 +127,25 @@ func (sqlite) Read(ctx context.Context, db *gorm.DB, text string, args []any, ea
 }
 
 // Read implements Dialect.
-func (mysql) Read(ctx context.Context, db *gorm.DB, text string, args []any, each func(Scan) (bool, error)) error {
-	return ReadRows(ctx, db, text, args, each)
+func (d mysql) Read(ctx context.Context, db *gorm.DB, text string, args []any, each func(Scan) (bool, error)) error {
+	return ReadRows(ctx, db, d.Limited(text), args, each)
+}
+
+// Limited implements Dialect: the pool for reading has the limit.
+func (postgres) Limited(text string) string { return text }
+
+// Limited implements Dialect: SQLite ends with the caller's context, as it runs in the
+// same process.
+func (sqlite) Limited(text string) string { return text }
+
+// Limited implements Dialect. A server goes on with a query whose client is gone.
+func (d mysql) Limited(text string) string {
+	rest, ok := strings.CutPrefix(text, "SELECT ")
+	switch {
+	case !ok || d.timeout == 0:
+		return text
+	case d.mariadb:
+		return fmt.Sprintf("SET STATEMENT max_statement_time=%.3f FOR %s", d.timeout.Seconds(), text)
+	}
+	return fmt.Sprintf("SELECT /*+ MAX_EXECUTION_TIME(%d) */ %s", d.timeout.Milliseconds(), rest)
 }

@@ -24,6 +24,8 @@ type Schema struct {
 	Triggers map[string]bool
 	// Versions are the numbers of the migrations that say that they are done.
 	Versions []int64
+	// MariaDB says which of both the server is.
+	MariaDB bool
 	// Bytewise says that names compare bytewise.
 	Bytewise bool
 	// Compression is that of new documents in PostgreSQL: "lz4" or "pglz"; empty if it
@@ -259,10 +261,17 @@ func (sqlite) LockedOnline(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) e
 
 // Schema implements Dialect.
 func (mysql) Schema(ctx context.Context, db *gorm.DB) (Schema, error) {
-	return readSchema(ctx, db,
+	have, err := readSchema(ctx, db,
 		"SELECT column_name AS name, data_type AS kind FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'resources'",
 		"SELECT DISTINCT index_name FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name IN ('resources', 'resource_owners')",
 		"SELECT trigger_name FROM information_schema.triggers WHERE event_object_schema = DATABASE() AND event_object_table = 'resources'")
+	if err != nil {
+		return have, err
+	}
+	var version string
+	err = db.WithContext(ctx).Raw("SELECT VERSION()").Scan(&version).Error
+	have.MariaDB = strings.Contains(version, "MariaDB")
+	return have, err
 }
 
 // Online keeps labels in a table beside, by triggers, as SQLite does: MariaDB has no
@@ -311,7 +320,7 @@ func (mysql) Fill(have Schema) *Filling {
 
 // On implements Dialect.
 func (d mysql) On(have Schema) Dialect {
-	d.adopted, d.labels = have.old(), have.hasLabels()
+	d.adopted, d.labels, d.mariadb = have.old(), have.hasLabels(), have.MariaDB
 	return d
 }
 

@@ -230,6 +230,10 @@ func (l *lister) reader(ctx context.Context) (db *gorm.DB, done func() error, er
 // condition is the client's to mend; the database's words are for the log.
 func (l *lister) fail(ctx context.Context, doing string, err error) error {
 	failed := l.store.fail(ctx, doing, err)
+	if l.store.dialect().Classify(err) == dialect.TooLong && ctx.Err() == nil {
+		l.store.log.Warn("The database ended a query that took longer than queryTimeout", "err", err)
+		return errors.Join(context.DeadlineExceeded, failed)
+	}
 	if l.raw.SQL == "" || ctx.Err() != nil || storage.IsRetryable(failed) {
 		return failed
 	}
@@ -251,7 +255,7 @@ func (l *lister) run(ctx context.Context, text string, args []any, each func(dia
 		return err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	return dialect.ReadRows(ctx, db, text, args, each)
+	return dialect.ReadRows(ctx, db, l.store.dialect().Limited(text), args, each)
 }
 
 // statement selects the next rows.
@@ -323,7 +327,7 @@ func (l *lister) remaining(ctx context.Context) (*int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = db.Raw("SELECT COUNT(*) FROM resources"+where.SQL, where.Args...).Scan(&total).Error
+	err = db.Raw(l.store.dialect().Limited("SELECT COUNT(*) FROM resources"+where.SQL), where.Args...).Scan(&total).Error
 	if err = errors.Join(err, done()); err != nil {
 		return nil, err
 	}

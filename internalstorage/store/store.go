@@ -5,6 +5,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
@@ -192,7 +193,7 @@ func (s *Store) fail(ctx context.Context, doing string, err error) error {
 	}
 	wrapped := fmt.Errorf("%s: %w", doing, err)
 	switch s.dialect().Classify(err) {
-	case dialect.Conflict, dialect.Transient:
+	case dialect.Conflict, dialect.Transient, dialect.TooLong:
 		return storage.Retryable(wrapped)
 	}
 	return wrapped
@@ -288,7 +289,9 @@ func (s *Store) Close(context.Context) error {
 		if err == nil {
 			err = pool.Close()
 		}
-		errs = append(errs, err)
+		if !errors.Is(err, driver.ErrBadConn) { // the server was faster
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -13,11 +13,19 @@ import (
 
 	"clusterpedia.io/clusterpedia/internal/plugintool"
 	"clusterpedia.io/clusterpedia/internal/process"
+	"clusterpedia.io/clusterpedia/internal/storageplugin"
+	"clusterpedia.io/clusterpedia/internal/storagetool"
 )
 
 func main() {
+	var plugins *storageplugin.Registry
+	var failed error
+	if len(os.Args) > 1 && os.Args[1] == storagetool.Name {
+		// First of all, as in the servers.
+		plugins, failed = storageplugin.Load(storageplugin.Options{Plugins: os.Getenv(storageplugin.EnvVar), HostVersion: process.Version().GitVersion})
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := command().ExecuteContext(ctx)
+	err := command(plugins, failed).ExecuteContext(ctx)
 	stop()
 	if err != nil {
 		if !errors.Is(err, plugintool.ErrMisfit) {
@@ -27,7 +35,7 @@ func main() {
 	}
 }
 
-func command() *cobra.Command {
+func command(plugins *storageplugin.Registry, failed error) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "clusterpedia",
 		Short:         "The tool beside Clusterpedia's servers",
@@ -35,6 +43,6 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(plugintool.NewCommand())
+	cmd.AddCommand(plugintool.NewCommand(), storagetool.NewCommand(plugins, failed))
 	return cmd
 }

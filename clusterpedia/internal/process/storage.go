@@ -58,7 +58,7 @@ func (o *StorageOptions) Open(ctx context.Context, plugins *storageplugin.Regist
 	if driver, err = plugins.Driver(o.Name); err != nil {
 		return nil, driver, nil, fmt.Errorf("failed to init storage: %w", err)
 	}
-	settings, err := o.settings(component)
+	settings, err := o.Settings(component)
 	if err != nil {
 		return nil, driver, nil, err
 	}
@@ -77,8 +77,8 @@ func (o *StorageOptions) Open(ctx context.Context, plugins *storageplugin.Regist
 	}, nil
 }
 
-// settings reads the configuration file for the storage layer.
-func (o *StorageOptions) settings(component string) (storage.Settings, error) {
+// Settings reads the configuration file for the storage layer.
+func (o *StorageOptions) Settings(component string) (storage.Settings, error) {
 	s := storage.Settings{Component: component, ConfigPath: o.ConfigPath}
 	if o.ConfigPath == "" {
 		return s, nil
