@@ -81,6 +81,8 @@ type MySQL struct {
 // Postgres are the options of PostgreSQL.
 type Postgres struct {
 	RecoverableErrCodes []string `json:"recoverableErrCodes"`
+	// FieldIndex indexes the fields of spec and status that are not within lists.
+	FieldIndex bool `json:"fieldIndex"`
 }
 
 // Log chooses what the database layer logs. The log goes to the server's own.
@@ -235,3 +237,11 @@ func (c *Config) complete() error {
 
 // Migrates says whether the schema is brought up to date at the start.
 func (c *Config) Migrates() bool { return c.AutoMigrate == nil || *c.AutoMigrate }
+
+// Timeout is QueryTimeout; 0: none.
+func (c *Config) Timeout() time.Duration {
+	if c.QueryTimeout == nil {
+		return 0
+	}
+	return time.Duration(*c.QueryTimeout)
+}

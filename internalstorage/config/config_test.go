@@ -26,7 +26,7 @@ func TestKeys(t *testing.T) {
 		"mysql":{"dialTimeout":"1s","readTimeout":"2s","writeTimeout":"3s","serverPubKey":"p","loc":"UTC","maxAllowedPacket":7,"allowAllFiles":true,
 			"allowCleartextPasswords":true,"allowNativePasswords":false,"allowOldPasswords":true,"checkConnLiveness":true,"clientFoundRows":true,
 			"columnsWithAlias":true,"interpolateParams":true,"multiStatements":true,"rejectReadOnly":true,"parseTime":true,"recoverableErrNumbers":[1]},
-		"postgres":{"recoverableErrCodes":["57P02"]},"params":{"charset":"utf8mb4","n":1},
+		"postgres":{"recoverableErrCodes":["57P02"],"fieldIndex":true},"params":{"charset":"utf8mb4","n":1},
 		"log":{"stdout":true,"level":"Info","colorful":true,"ignoreRecordNotFoundError":true,"slowThreshold":"1s","logger":{"filename":"f"}},
 		"metrics":{"disable":true,"dbStatsRefreshInterval":"15s"},"autoMigrate":false,"queryTimeout":"5s","strict":true}`)
 	require.NoError(t, err)

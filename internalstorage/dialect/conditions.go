@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"clusterpedia.io/storage-api/query"
 )
 
 // children selects the rows that are owned by those of table o: by their controller,
@@ -102,6 +104,61 @@ func (postgres) Label(key string, values []string) (Expr, bool) {
 	}
 	return Exprf("("+strings.TrimSuffix(strings.Repeat("%s OR ", len(alternatives)), " OR ")+")", alternatives...), true
 }
+
+// fieldParts are the parts of documents whose fields can be indexed.
+func fieldParts() []string { return []string{"spec", "status"} }
+
+// notIndexed are the fields of these parts that the index leaves out: they are large, are
+// lists, from which the index could not tell what they hold, and are searched rarely.
+func notIndexed() []string {
+	return []string{"containers", "initContainers", "ephemeralContainers", "volumes", "template", "conditions", "containerStatuses", "initContainerStatuses"}
+}
+
+// fieldsOf is what the index of fields has of a part of the document.
+func fieldsOf(part string) string {
+	return fmt.Sprintf("(CASE WHEN jsonb_typeof(object -> '%[1]s') = 'object' THEN (object -> '%[1]s') - '{%[2]s}'::text[] END)", part, strings.Join(notIndexed(), ","))
+}
+
+// Field implements Dialect. The condition holds for more than is asked for: a number
+// equals one that is spelled otherwise.
+func (p postgres) Field(path []query.PathElement, texts []string) (Expr, bool) {
+	if !p.fieldIndex || len(path) < 2 || len(texts) > maxLabelValues || !slices.Contains(fieldParts(), path[0].Name) ||
+		slices.ContainsFunc(path, func(e query.PathElement) bool { return e.List }) || slices.Contains(notIndexed(), path[1].Name) {
+		return Expr{}, false
+	}
+	var alternatives []Expr
+	for _, text := range texts {
+		values := []any{text}
+		// Numbers, truths and the text of what is neither stand in documents without quotes.
+		var bare any
+		if err := json.Unmarshal([]byte(text), &bare); err == nil {
+			switch bare.(type) {
+			case float64, bool:
+				values = append(values, json.RawMessage(text))
+			case string, nil:
+			default:
+				return Expr{}, false
+			}
+		}
+		for _, value := range values {
+			for i := len(path) - 1; i > 0; i-- {
+				value = map[string]any{path[i].Name: value}
+			}
+			document, err := json.Marshal(value)
+			if err != nil {
+				return Expr{}, false
+			}
+			alternatives = append(alternatives, Bind(fieldsOf(path[0].Name)+" @> CAST(? AS jsonb)", string(document)))
+		}
+	}
+	return Exprf("("+strings.TrimSuffix(strings.Repeat("%s OR ", len(alternatives)), " OR ")+")", alternatives...), true
+}
+
+// Field implements Dialect.
+func (sqlite) Field([]query.PathElement, []string) (Expr, bool) { return Expr{}, false }
+
+// Field implements Dialect.
+func (mysql) Field([]query.PathElement, []string) (Expr, bool) { return Expr{}, false }
 
 // Label implements Dialect.
 func (d sqlite) Label(key string, values []string) (Expr, bool) {

@@ -105,6 +105,9 @@ type Dialect interface {
 	// Label returns the condition that metadata.labels has one of the values, by an index;
 	// false if there is none.
 	Label(key string, values []string) (Expr, bool)
+	// Field returns a condition that holds wherever a part of the document, to which a path
+	// without lists leads, has one of the texts, by an index; false if there is none.
+	Field(path []query.PathElement, texts []string) (Expr, bool)
 	// Behind returns the condition that a row comes behind the values in the order of its
 	// columns, such that an index in that order is used.
 	Behind(columns []Sorted) Expr
@@ -190,9 +193,9 @@ func For(c *config.Config) (Dialect, error) {
 	case "sqlite", "sqlite3":
 		return sqlite{}, nil
 	case "postgres":
-		return postgres{recoverable: c.Postgres.RecoverableErrCodes}, nil
+		return postgres{recoverable: c.Postgres.RecoverableErrCodes, fieldIndex: c.Postgres.FieldIndex}, nil
 	case "mysql":
-		return mysql{recoverable: c.MySQL.RecoverableErrNumbers, timeout: time.Duration(*c.QueryTimeout)}, nil
+		return mysql{recoverable: c.MySQL.RecoverableErrNumbers, timeout: c.Timeout()}, nil
 	}
 	return nil, fmt.Errorf("not support storage type: %s", c.Type)
 }

@@ -24,6 +24,8 @@ import (
 type postgres struct {
 	// recoverable are SQLSTATE codes that the configuration adds.
 	recoverable []string
+	// fieldIndex says whether fields are indexed.
+	fieldIndex bool
 }
 
 func (postgres) Name() string { return "postgres" }
@@ -39,7 +41,7 @@ func (postgres) Open(c *config.Config, options *gorm.Config) (reader, writer *go
 	native, err := pgx.ParseConfig(dsn)
 	if err == nil {
 		// Only readers wait for what a client asks for.
-		limit := fmt.Sprintf("SET statement_timeout = %d", time.Duration(*c.QueryTimeout).Milliseconds())
+		limit := fmt.Sprintf("SET statement_timeout = %d", c.Timeout().Milliseconds())
 		pool := stdlib.OpenDB(*native, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
 			_, err := conn.Exec(ctx, limit)
 			return err

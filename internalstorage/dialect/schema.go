@@ -38,6 +38,8 @@ func (s Schema) Done(number int64) bool { return slices.Contains(s.Versions, num
 
 // Step is a change of the schema that is made while others read and write.
 type Step struct {
+	// Summary says what an optional step adds.
+	Summary    string
 	Statements []string
 	// Optional is what a database may refuse. Without it some queries take longer.
 	Optional bool
@@ -134,7 +136,7 @@ func (postgres) Schema(ctx context.Context, db *gorm.DB) (Schema, error) {
 
 // Online makes the indexes of labels over an expression: so they need no column, and rows
 // of older releases are in it as they are.
-func (postgres) Online(have Schema) []Step {
+func (p postgres) Online(have Schema) []Step {
 	var steps []Step
 	if have.Compression == "pglz" {
 		steps = append(steps, Step{Statements: []string{
@@ -150,6 +152,14 @@ func (postgres) Online(have Schema) []Step {
 		{"idx_owner_uid", "(owner_uid, cluster) WHERE owner_uid <> ''"},
 		{"idx_created_at", "(created_at)"},
 	}
+	for _, part := range fieldParts() {
+		switch name := "idx_fields_" + part; {
+		case p.fieldIndex:
+			indexes = append(indexes, [2]string{name, "USING gin (" + fieldsOf(part) + " jsonb_path_ops)"})
+		case have.Indexes[name]:
+			steps = append(steps, Step{Statements: []string{"DROP INDEX CONCURRENTLY IF EXISTS " + name}})
+		}
+	}
 	if !have.Bytewise {
 		indexes = append(indexes, [2]string{"idx_type_bytewise", `("group", version, resource, cluster COLLATE "C", namespace COLLATE "C", name COLLATE "C")`})
 	}
@@ -159,7 +169,7 @@ func (postgres) Online(have Schema) []Step {
 		steps = append(steps, Step{Statements: []string{postgres{}.Analyze()}})
 	}
 	if !have.Indexes["idx_name_trigrams"] {
-		steps = append(steps, Step{Optional: true, Statements: []string{
+		steps = append(steps, Step{Optional: true, Summary: "index parts of names, by the extension pg_trgm", Statements: []string{
 			"CREATE EXTENSION IF NOT EXISTS pg_trgm",
 			"CREATE INDEX CONCURRENTLY idx_name_trigrams ON resources USING gin (name gin_trgm_ops)",
 		}})
@@ -223,7 +233,7 @@ func (sqlite) Online(have Schema) []Step {
 	}
 	const labels = "json_extract(%[1]s.object, '$.metadata.labels')"
 	const insert = "INSERT OR IGNORE INTO resource_labels (name, value, id) SELECT l.key, l.value, NEW.id FROM json_each(NEW.object, '$.metadata.labels') AS l WHERE l.type = 'text';"
-	return append(steps, Step{Optional: true, Statements: []string{
+	return append(steps, Step{Optional: true, Summary: "keep a table of labels, by triggers", Statements: []string{
 		"CREATE TABLE IF NOT EXISTS resource_labels (name text NOT NULL, value text NOT NULL, id integer NOT NULL, PRIMARY KEY (name, value, id)) WITHOUT ROWID",
 		"CREATE INDEX IF NOT EXISTS idx_resource_labels_id ON resource_labels (id)",
 		"CREATE TRIGGER IF NOT EXISTS resource_labels_insert AFTER INSERT ON resources BEGIN " + insert + " END",
@@ -284,7 +294,7 @@ func (mysql) Online(have Schema) []Step {
 		{"idx_resource_owners_owner_uid", "resource_owners (owner_uid)"},
 	})
 	if !have.old() && !have.Indexes["idx_type_newest"] {
-		steps = append(steps, Step{Optional: true, Statements: []string{
+		steps = append(steps, Step{Optional: true, Summary: "index the newest of each type", Statements: []string{
 			"CREATE INDEX idx_type_newest ON resources (`group`, version, resource, created_at DESC, cluster, namespace, name)",
 		}})
 	}
@@ -293,7 +303,7 @@ func (mysql) Online(have Schema) []Step {
 	}
 	insert := "INSERT IGNORE INTO resource_labels (id, name, value) SELECT NEW.id, n.name, v.value FROM " + fmt.Sprintf(mysqlLabels, "NEW.object") + "; "
 	const labels = "JSON_EXTRACT(%[1]s.object, '$.metadata.labels')"
-	return append(steps, Step{Optional: true, Statements: []string{
+	return append(steps, Step{Optional: true, Summary: "keep a table of labels, by triggers", Statements: []string{
 		"CREATE TABLE IF NOT EXISTS resource_labels (id bigint unsigned NOT NULL, name varbinary(320) NOT NULL, value varbinary(255) NOT NULL, PRIMARY KEY (id, name), KEY idx_label (name, value, id))",
 		"DROP TRIGGER IF EXISTS resource_labels_insert", "DROP TRIGGER IF EXISTS resource_labels_update", "DROP TRIGGER IF EXISTS resource_labels_delete",
 		"CREATE TRIGGER resource_labels_insert AFTER INSERT ON resources FOR EACH ROW BEGIN " + insert + "END",

@@ -55,7 +55,7 @@ func Pending(ctx context.Context, db *gorm.DB, d dialect.Dialect) ([]Migration, 
 			continue
 		}
 		due = append(due, Migration{
-			Migration: storage.Migration{Number: migrationOptional, Summary: "add an index that the database may not allow", Statements: step.Statements}, optional: true,
+			Migration: storage.Migration{Number: migrationOptional, Summary: step.Summary, Statements: step.Statements}, optional: true,
 		})
 	}
 	if len(indexes.Statements) > 0 && len(have.Columns) > 0 {

@@ -71,6 +71,14 @@ func (b *Builder) Where() (Expr, error) {
 		path := []query.PathElement{{Name: "metadata"}, {Name: "labels"}, {Name: r.Key}}
 		fields = append(fields, query.FieldRequirement{Path: path, Operator: r.Operator, Values: r.Values})
 	}
+	for _, r := range q.Fields {
+		if r.Operator != query.In {
+			continue
+		}
+		if indexed, ok := b.dialect.Field(r.Path, r.Values); ok { // and the exact condition below
+			conditions = append(conditions, indexed)
+		}
+	}
 	for _, r := range fields {
 		if err := checkLists(r.Path); err != nil {
 			return Expr{}, err

@@ -55,6 +55,7 @@ func oldDatabases() map[string]func(testing.TB) oldDatabase {
 		},
 		"PostgreSQL": func(t testing.TB) oldDatabase {
 			config := postgres(t)
+			delete(config, "postgres")
 			return oldDatabase{"pgx", config["dsn"].(string), config, ddl(`"group"`,
 				"CREATE TABLE resources (id bigserial PRIMARY KEY, "+names+
 					"object jsonb NOT NULL, events jsonb, event_resource_versions jsonb, created_at timestamptz NOT NULL, synced_at timestamptz NOT NULL, deleted_at timestamptz)",

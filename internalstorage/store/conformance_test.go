@@ -107,7 +107,7 @@ func postgres(t testing.TB) map[string]any {
 	name := database(t, "pgx", server)
 	return map[string]any{
 		"type": "postgres", "dsn": regexp.MustCompile(`dbname=\S+`).ReplaceAllString(server, "dbname="+name),
-		"connPool": map[string]any{"maxOpenConns": 8, "maxIdleConns": 2},
+		"connPool": map[string]any{"maxOpenConns": 8, "maxIdleConns": 2}, "postgres": map[string]any{"fieldIndex": true},
 	}
 }
 

@@ -316,20 +316,32 @@ func (l *lister) fill(ctx context.Context, p *part, statement dialect.Expr, want
 	}
 }
 
-// remaining counts the objects behind the page, if the query wants that.
+// cheapCount is how many rows are counted for a client that did not ask for it.
+const cheapCount = 10_000
+
+// remaining counts the objects behind the page, if the query wants that. Unless it does
+// at any cost, the answer is nil if there are many.
 func (l *lister) remaining(ctx context.Context) (*int64, error) {
-	if l.query.Count != query.CountExact {
+	if l.query.Count == query.CountNone {
 		return nil, nil
 	}
 	where := l.condition()
-	var total int64
+	text, most := "SELECT COUNT(*) FROM resources"+where.SQL, int64(0)
+	if l.query.Count == query.CountCheap {
+		most = cheapCount + max(l.query.Limit, 0) + l.offset
+		text = "SELECT COUNT(*) FROM (SELECT 1 FROM resources" + where.SQL + " LIMIT " + strconv.FormatInt(most+1, 10) + ") AS counted"
+	}
 	db, done, err := l.reader(ctx)
 	if err != nil {
 		return nil, err
 	}
-	err = db.Raw(l.store.dialect().Limited("SELECT COUNT(*) FROM resources"+where.SQL), where.Args...).Scan(&total).Error
+	var total int64
+	err = db.Raw(l.store.dialect().Limited(text), where.Args...).Scan(&total).Error
 	if err = errors.Join(err, done()); err != nil {
 		return nil, err
+	}
+	if most > 0 && total > most {
+		return nil, nil
 	}
 	total = max(total-l.offset, 0)
 	if l.query.Limit > 0 {

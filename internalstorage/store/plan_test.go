@@ -45,6 +45,7 @@ func planned() []struct {
 		{"one of two labels of few", query.Query{Types: pods, Labels: []query.LabelRequirement{{Key: "app", Operator: query.In, Values: []string{"app-77", "app-78"}}}}},
 		{"a label of many", query.Query{Types: pods, Labels: label("tier", "web")}},
 		{"a label of few, of any type", query.Query{Labels: label("app", "app-77")}},
+		{"a field of few", query.Query{Types: pods, Fields: []query.FieldRequirement{{Path: []query.PathElement{{Name: "spec"}, {Name: "node"}}, Operator: query.In, Values: []string{"node-77"}}}}},
 		{"owned by a UID", query.Query{Types: pods, Owner: &query.Owner{UID: "rs-77"}}},
 		{"owned two generations up", query.Query{Types: pods, Owner: &query.Owner{UID: "deployment-7", Seniority: 1}}},
 		{"owned by a name", query.Query{Types: pods, Clusters: []string{"cluster-1"}, Owner: &query.Owner{Name: "rs-77", Group: "apps", Resource: "replicasets"}}},
@@ -74,8 +75,8 @@ func planPod(i int) *storage.Object {
 		Key:  storage.Key{Cluster: fmt.Sprint("cluster-", i%4), Resource: storage.Resource{Version: "v1", Resource: "pods"}, Namespace: fmt.Sprint("namespace-", i%50), Name: name},
 		Kind: "Pod", UID: "uid-" + name, ResourceVersion: "1", CreatedAt: planTime(i),
 		Controller: fmt.Sprint("rs-", i%600), Owners: []string{fmt.Sprint("rs-", i%600)},
-		JSON: fmt.Appendf(nil, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":%q,"labels":{"app":"app-%d","tier":%q}},"spec":{"text":%q}}`,
-			name, i%1200, tier, strings.Repeat(fmt.Sprintf("%x", i*i), 200)),
+		JSON: fmt.Appendf(nil, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":%q,"labels":{"app":"app-%d","tier":%q}},"spec":{"node":"node-%d","text":%q}}`,
+			name, i%1200, tier, i%1000, strings.Repeat(fmt.Sprintf("%x", i*i), 200)),
 	}
 }
 

@@ -118,7 +118,7 @@ func (s *Server) install(ctx context.Context, scheme *runtime.Scheme, client *cl
 	}
 	count := query.CountNone
 	if utilfeature.DefaultFeatureGate.Enabled(gateCount) {
-		count = query.CountExact
+		count = query.CountCheap
 	}
 	handler := resources.NewHandler(resources.Config{
 		Storage: st, Params: params, Scheme: kinds, Catalog: s.catalog, Clusters: clusters.Lister(), Checker: checker, Members: members,
