@@ -70,6 +70,20 @@ func Driver(version string) storage.Driver {
 // Open connects to the database that the configuration names, and brings its
 // schema up to date unless that is switched off.
 func Open(ctx context.Context, settings storage.Settings) (storage.Storage, error) {
+	st, err := open(ctx, settings)
+	if err != nil {
+		return nil, oneLine{err}
+	}
+	return st, nil
+}
+
+// oneLine is an error in one line; drivers like to use several.
+type oneLine struct{ error }
+
+func (e oneLine) Error() string { return strings.Join(strings.Fields(e.error.Error()), " ") }
+func (e oneLine) Unwrap() error { return e.error }
+
+func open(ctx context.Context, settings storage.Settings) (*Store, error) {
 	c, err := config.Read(settings)
 	if err != nil {
 		return nil, err
