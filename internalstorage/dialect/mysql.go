@@ -90,7 +90,7 @@ func mysqlConfig(c *config.Config) (*mysqldriver.Config, error) {
 			return nil, err
 		}
 	}
-	m.ParseTime, m.Loc, m.Logger = true, time.UTC, mysqldriver.NopLogger{} // what it would log, it also returns
+	m.ParseTime, m.Loc, m.Logger = true, time.UTC, &mysqldriver.NopLogger{} // what it would log, it also returns
 	if _, ok := m.Params["wait_timeout"]; !ok {
 		if m.Params == nil {
 			m.Params = map[string]string{}
