@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -258,6 +259,24 @@ func TestAdoptedContract(t *testing.T) {
 			}, skip)
 		})
 	}
+}
+
+// TestWidened runs the contract's suite on a table of v0.9 that was written anew as the
+// docs say.
+func TestWidened(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "storage", "internal.md"))
+	require.NoError(t, err)
+	statement := regexp.MustCompile("(?s)```sql\n(.*?)```").FindSubmatch(text)
+	require.NotNil(t, statement)
+	run(t, func(t testing.TB) map[string]any {
+		old := oldDatabases()["MariaDB"](t)
+		db := old.make(t)
+		require.NoError(t, open(t, old.config).Close(t.Context()))
+		_, err := db.ExecContext(t.Context(), string(statement[1]))
+		require.NoError(t, err)
+		return old.config
+	}, nil)
 }
 
 // colors returns the label color of the objects that a query finds, by name.
