@@ -106,6 +106,15 @@ test-bench: ## Run the tests of the benchmarks' own parts.
 test-e2e: all packages ## Run the end-to-end tests on the built binaries.
 	$(TESTBED) databases --workdir clusterpedia/e2e -- env GOWORK=off go test -count=1 -timeout 30m -p 1 -v ./...
 
+# Part of test-e2e, for those who work on it. It starts its own PostgreSQL.
+.PHONY: test-fault
+test-fault: all packages ## Run the end-to-end tests that break databases, members and the manager.
+	cd clusterpedia/e2e && GOWORK=off go test -count=1 -timeout 30m -v ./fault
+
+.PHONY: test-fault-long
+test-fault-long: export FAULT_LONG := 1
+test-fault-long: test-fault ## The same, with faults that last as long as outages do.
+
 ##@ Benchmarks
 
 PROFILE ?= small

@@ -68,7 +68,7 @@ func (c *Cluster) Start(ctx context.Context) error {
 func (c *Cluster) StartEtcd(ctx context.Context) error {
 	client, peer := fmt.Sprintf("http://127.0.0.1:%d", c.ports.Etcd), fmt.Sprintf("http://127.0.0.1:%d", c.ports.Peer)
 	p, err := c.start("etcd",
-		"--name", "testbed", "--data-dir", filepath.Join(c.Dir, "etcd"), "--unsafe-no-fsync",
+		"--name", "testbed", "--data-dir", c.etcdDir(), "--unsafe-no-fsync",
 		"--listen-client-urls", client, "--advertise-client-urls", client,
 		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "testbed="+peer,
 		"--quota-backend-bytes", "4294967296", "--snapshot-count", "10000", "--log-level", "warn")

@@ -51,6 +51,9 @@ type Stack struct {
 	// ServerKubeconfigs are the kubeconfigs that servers use, by their names; the host's
 	// administrator's is the default.
 	ServerKubeconfigs map[string]string
+	// ShardingName is the name of the clustersynchro-manager, and of the one that
+	// PediaClusters ask for.
+	ShardingName string
 	// ManagerArgs are added to the arguments of both managers, APIServerArgs to those of
 	// the apiserver.
 	ManagerArgs, APIServerArgs []string
@@ -156,6 +159,9 @@ func (s *Stack) StartManager(context.Context) (*process.Process, error) {
 		return nil, err
 	}
 	args := append(s.common("clustersynchro-manager"), "--leader-elect-resource-namespace", Namespace, "--metrics-host", "127.0.0.1", "--metrics-port", fmt.Sprint(free[0]))
+	if s.ShardingName != "" {
+		args = append(args, "--sharding-name", s.ShardingName)
+	}
 	return s.start("clustersynchro-manager", append(args, s.ManagerArgs...))
 }
 
@@ -258,9 +264,12 @@ func (s *Stack) AddCluster(ctx context.Context, name, kubeconfig string, resourc
 	if err != nil {
 		return err
 	}
+	spec := object{"kubeconfig": text, "syncResources": resources}
+	if s.ShardingName != "" {
+		spec["shardingName"] = s.ShardingName
+	}
 	return s.apply(ctx, pediaClusters, "", object{
-		"apiVersion": pediaClusters.GroupVersion().String(), "kind": "PediaCluster", "metadata": object{"name": name},
-		"spec": object{"kubeconfig": text, "syncResources": resources},
+		"apiVersion": pediaClusters.GroupVersion().String(), "kind": "PediaCluster", "metadata": object{"name": name}, "spec": spec,
 	})
 }
 

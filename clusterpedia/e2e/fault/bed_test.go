@@ -1,0 +1,201 @@
+package fault
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"clusterpedia.io/testbed/build"
+	"clusterpedia.io/testbed/cluster"
+	"clusterpedia.io/testbed/database"
+	"clusterpedia.io/testbed/sample"
+)
+
+const (
+	// convergeLimit is how long it may take, after the fault is over, until
+	// everything is stored. It takes far less, but on a busy machine.
+	convergeLimit = 2 * time.Minute
+	syncLimit     = 2 * time.Minute
+	stopLimit     = 20 * time.Second
+	// quiet is how long nothing must be written when all is stored.
+	quiet = time.Second
+)
+
+// lasting is how long a fault lasts: brief, or long if that is asked for.
+func lasting(brief, long time.Duration) time.Duration {
+	if os.Getenv("FAULT_LONG") != "" {
+		return long
+	}
+	return brief
+}
+
+// bed is what all tests share: the built programs, a host cluster, and a PostgreSQL
+// server.
+type bed struct {
+	// root of the repository; bin holds the built servers; binaries is the directory
+	// of kube-apiserver and etcd.
+	root, bin, binaries string
+	dir                 string
+	host                *cluster.Cluster
+	postgres            *database.Server
+}
+
+var shared bed
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		code = 1
+	}
+	os.Exit(code) //nolint:forbidigo // this is a main
+}
+
+func run(m *testing.M) (code int, err error) {
+	if testing.Short() {
+		return m.Run(), nil // the tests that need clusters skip themselves
+	}
+	if err := shared.locate(); err != nil {
+		return 0, err
+	}
+	if shared.dir, err = os.MkdirTemp("", "clusterpedia-fault-"); err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, shared.stop(), os.RemoveAll(shared.dir)) }()
+	if err := shared.start(context.Background()); err != nil {
+		return 0, err
+	}
+	// Faults are mostly waited for.
+	if err := flag.Set("test.parallel", "3"); err != nil {
+		return 0, err
+	}
+	return m.Run(), nil
+}
+
+// locate finds what was built: $CLUSTERPEDIA_BIN, or bin/ of the repository.
+func (b *bed) locate() error {
+	var err error
+	if b.root, err = filepath.Abs("../../.."); err != nil {
+		return err
+	}
+	if b.bin = os.Getenv("CLUSTERPEDIA_BIN"); b.bin == "" {
+		b.bin = filepath.Join(b.root, "bin")
+	}
+	if b.bin, err = filepath.Abs(b.bin); err != nil {
+		return err
+	}
+	for _, file := range []string{"clustersynchro-manager", "plugins/internalstorage.so"} {
+		if _, err := os.Stat(filepath.Join(b.bin, file)); err != nil {
+			return fmt.Errorf("%w; build it with: make all", err)
+		}
+	}
+	return nil
+}
+
+func (b *bed) start(ctx context.Context) error {
+	var err error
+	if b.binaries, err = build.Programs(ctx, filepath.Join(b.root, "hack", "testbed"), os.Stderr, build.ControlPlane()...); err != nil {
+		return err
+	}
+	if b.postgres, err = database.Start(ctx, database.PostgreSQL, database.Options{Dir: filepath.Join(b.dir, "postgres")}); err != nil {
+		return err
+	}
+	b.host = &cluster.Cluster{Name: "host", Dir: filepath.Join(b.dir, "host"), Binaries: b.binaries}
+	return b.host.Start(ctx)
+}
+
+func (b *bed) stop() error {
+	var errs []error
+	if b.host != nil {
+		errs = append(errs, b.host.Remove())
+	}
+	if b.postgres != nil {
+		errs = append(errs, b.postgres.Stop())
+	}
+	return errors.Join(errs...)
+}
+
+// member is a member cluster.
+type member struct {
+	*cluster.Cluster
+	config *rest.Config
+	client dynamic.Interface
+}
+
+// startMember starts a member cluster with sample workloads.
+func startMember(t *testing.T, name string, args ...string) *member {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs clusters")
+	}
+	m := &member{Cluster: &cluster.Cluster{Name: name, Dir: filepath.Join(shared.dir, name), Binaries: shared.binaries, Args: args}}
+	t.Cleanup(func() { require.NoError(t, m.Remove()) })
+	require.NoError(t, m.Start(t.Context()))
+	var err error
+	m.config, err = clientcmd.BuildConfigFromFlags("", m.Kubeconfig())
+	require.NoError(t, err)
+	m.config.QPS = -1
+	m.client, err = dynamic.NewForConfig(m.config)
+	require.NoError(t, err)
+	require.NoError(t, sample.Load(t.Context(), m.config, sample.Defaults()))
+	return m
+}
+
+// eventually calls check until it returns nil, and fails the test with its last
+// error if it does not within limit.
+func eventually(t *testing.T, limit time.Duration, check func() error) {
+	t.Helper()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(limit); ; <-tick.C {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			require.NoError(t, err, "after %s", limit)
+		}
+	}
+}
+
+// pause waits, unless the test is over.
+func pause(t *testing.T, d time.Duration) {
+	t.Helper()
+	require.NoError(t, sleep(t.Context(), d))
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// lowercase makes a name for databases and clusters of a test's.
+func lowercase(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r - 'A' + 'a'
+		}
+		return '-'
+	}, name)
+}

@@ -1,0 +1,328 @@
+package fault
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "github.com/mattn/go-sqlite3"
+	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"clusterpedia.io/testbed/database"
+	"clusterpedia.io/testbed/process"
+	"clusterpedia.io/testbed/sample"
+	"clusterpedia.io/testbed/stack"
+)
+
+const (
+	clusterAnnotation     = "shadow.clusterpedia.io/cluster-name"
+	lastAppliedAnnotation = "kubectl.kubernetes.io/last-applied-configuration"
+)
+
+var (
+	configMaps = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
+	secrets    = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
+)
+
+// selected is what is synced.
+func selected() []schema.GroupVersionResource {
+	core, apps := schema.GroupVersion{Version: "v1"}, schema.GroupVersion{Group: "apps", Version: "v1"}
+	return []schema.GroupVersionResource{
+		configMaps, secrets, sample.Widgets, core.WithResource("pods"), core.WithResource("services"), core.WithResource("namespaces"), core.WithResource("nodes"),
+		apps.WithResource("deployments"), apps.WithResource("replicasets"),
+	}
+}
+
+func selection() []stack.SyncResource {
+	byGroup := map[string][]string{}
+	for _, r := range selected() {
+		byGroup[r.Group] = append(byGroup[r.Group], r.Resource)
+	}
+	var all []stack.SyncResource
+	for _, group := range slices.Sorted(maps.Keys(byGroup)) {
+		all = append(all, stack.SyncResource{Group: group, Resources: byGroup[group]})
+	}
+	return all
+}
+
+// scene says what a stage is made of; zero values are the usual.
+type scene struct {
+	// kubeconfig by which the manager reaches the member.
+	kubeconfig string
+	// server is the PostgreSQL server; through is the address by which the manager
+	// reaches it.
+	server  *database.Server
+	through string
+	// sqlite takes the place of PostgreSQL.
+	sqlite bool
+	args   []string
+	// lease is the duration of the manager's lease.
+	lease time.Duration
+}
+
+// stage is one manager, with a shard, a database and a PediaCluster of its own, that
+// copies a member.
+type stage struct {
+	*stack.Stack
+	t       *testing.T
+	name    string
+	member  *member
+	manager *process.Process
+	db      *sql.DB
+	journal journal
+	load    *load
+	// begun is the journal's last entry of the first copy.
+	begun int64
+}
+
+// newStage starts a manager, has it copy a member, and begins to change the member.
+func newStage(t *testing.T, m *member, o scene) *stage {
+	t.Helper()
+	s := &stage{t: t, name: lowercase(t.Name()), member: m}
+	config, driver := s.prepareDatabase(o)
+	s.Stack = s.newStack(o, config, "manager")
+	require.NoError(t, s.Install(t.Context()))
+	s.startManager()
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the manager's log ends with:\n%s", s.manager.LogTail(6000))
+		}
+		require.NoError(t, s.manager.Stop(stopLimit))
+	})
+	eventually(t, syncLimit, func() error {
+		_, err := s.db.ExecContext(t.Context(), "SELECT count(*) FROM clusterpedia_schema")
+		if err == nil && !s.manager.Running() {
+			err = fmt.Errorf("the manager has ended: %s", s.manager.LogTail(2000))
+		}
+		return err
+	})
+	var err error
+	s.journal, err = installJournal(t.Context(), s.db, driver)
+	require.NoError(t, err)
+	kubeconfig := o.kubeconfig
+	if kubeconfig == "" {
+		kubeconfig = m.Kubeconfig()
+	}
+	require.NoError(t, s.AddCluster(t.Context(), s.name, kubeconfig, selection()...))
+	require.NoError(t, s.WaitSynced(t.Context(), s.name, syncLimit, nil))
+	s.converge()
+	first, err := s.journal.tally(t.Context(), 0)
+	require.NoError(t, err)
+	t.Logf("first copy: %s", first)
+	require.Zero(t, first.updates+first.deletes, "the first copy only inserts")
+	s.begun = first.last
+	s.load = startLoad(t, m)
+	return s
+}
+
+func (s *stage) newStack(o scene, config, dir string) *stack.Stack {
+	lease := o.lease
+	if lease == 0 {
+		lease = 10 * time.Second
+	}
+	return &stack.Stack{
+		Host: shared.host, Dir: filepath.Join(shared.dir, s.name, dir), Bin: shared.bin,
+		CRDs: filepath.Join(shared.root, "charts", "clusterpedia", "crds"), Storage: "internal", StorageConfig: config, ShardingName: s.name,
+		ManagerArgs: append([]string{
+			"--leader-elect-lease-duration", lease.String(), "--leader-elect-renew-deadline", (lease * 3 / 4).String(), "--leader-elect-retry-period", (lease / 8).String(),
+		}, o.args...),
+	}
+}
+
+// prepareDatabase makes an empty database, and returns the storage layer's
+// configuration and the driver.
+func (s *stage) prepareDatabase(o scene) (config, driver string) {
+	s.t.Helper()
+	if o.sqlite {
+		file := filepath.Join(s.t.TempDir(), "clusterpedia.db")
+		s.open("sqlite3", "file:"+file+"?_busy_timeout=10000")
+		return fmt.Sprintf("type: sqlite\ndsn: %q\n", file), "sqlite3"
+	}
+	server := o.server
+	if server == nil {
+		server = shared.postgres
+	}
+	name := "fault_" + strings.ReplaceAll(s.name, "-", "_")
+	_, err := server.Query(s.t.Context(), "", "CREATE DATABASE "+name)
+	require.NoError(s.t, err)
+	dsn := regexp.MustCompile(`dbname=\S+`).ReplaceAllString(server.DSN, "dbname="+name)
+	s.open("pgx", dsn)
+	if o.through != "" {
+		_, port, _ := strings.Cut(o.through, ":")
+		dsn = regexp.MustCompile(`port=\S+`).ReplaceAllString(dsn, "port="+port)
+	}
+	return fmt.Sprintf("type: postgres\ndsn: %q\n", dsn), "pgx"
+}
+
+func (s *stage) open(driver, dsn string) {
+	var err error
+	s.db, err = sql.Open(driver, dsn)
+	require.NoError(s.t, err)
+	s.t.Cleanup(func() { require.NoError(s.t, s.db.Close()) })
+}
+
+func (s *stage) startManager() {
+	s.t.Helper()
+	var err error
+	s.manager, err = s.StartManager(s.t.Context())
+	require.NoError(s.t, err)
+}
+
+// converge waits until every row is as the member has it.
+func (s *stage) converge() {
+	s.t.Helper()
+	eventually(s.t, convergeLimit, func() error { return s.compare(s.t.Context()) })
+}
+
+// settle ends the load, waits until every row is as the member has it, and checks what
+// was written since the load began, and that the manager is the one that was started.
+func (s *stage) settle() tally {
+	s.t.Helper()
+	s.load.stop()
+	start := time.Now()
+	s.converge()
+	took := time.Since(start)
+	before, err := s.journal.tally(s.t.Context(), s.begun)
+	require.NoError(s.t, err)
+	pause(s.t, quiet)
+	require.NoError(s.t, s.compare(s.t.Context()))
+	after, err := s.journal.tally(s.t.Context(), s.begun)
+	require.NoError(s.t, err)
+	rows, err := s.rows(s.t.Context())
+	require.NoError(s.t, err)
+	s.t.Logf("member: %s; database: %s; %d rows compared in full, equal %s after the load", s.load, after, len(rows), took.Round(100*time.Millisecond))
+	require.Equal(s.t, before.last, after.last, "something is still written though nothing changes")
+	require.True(s.t, s.manager.Running(), "the manager has ended")
+	require.Positive(s.t, s.load.updated.Load())
+	return after
+}
+
+// settleCleanly is settle where nothing may have been written needlessly or backwards.
+func (s *stage) settleCleanly() {
+	s.t.Helper()
+	t := s.settle()
+	require.Empty(s.t, t.needless, "rows were written that had not changed")
+	require.Empty(s.t, t.backward, "rows went back to older versions")
+}
+
+// document is an object as it is stored.
+type document struct {
+	uid, version string
+	object       map[string]any
+}
+
+// rows reads all rows of the cluster.
+func (s *stage) rows(ctx context.Context) (map[string]document, error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT "group", version, resource, namespace, name, uid, resource_version, object FROM resources WHERE cluster = $1`, s.name)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	all := map[string]document{}
+	for rows.Next() {
+		var group, version, resource, namespace, name string
+		var d document
+		var text []byte
+		if err := rows.Scan(&group, &version, &resource, &namespace, &name, &d.uid, &d.version, &text); err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(text, &d.object); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		key := strings.Join([]string{group, version, resource, namespace, name}, "/")
+		if _, twice := all[key]; twice {
+			return nil, fmt.Errorf("%s is stored twice", key)
+		}
+		all[key] = d
+	}
+	return all, rows.Err()
+}
+
+// expected reads what must be stored, from the member itself.
+func (s *stage) expected(ctx context.Context) (map[string]document, error) {
+	all := map[string]document{}
+	for _, gvr := range selected() {
+		list, err := s.member.client.Resource(gvr).List(ctx, metav1.ListOptions{})
+		if gvr == sample.Widgets && apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for i := range list.Items {
+			u := &list.Items[i]
+			u.SetManagedFields(nil)
+			annotations := u.GetAnnotations()
+			if annotations == nil {
+				annotations = map[string]string{}
+			}
+			delete(annotations, lastAppliedAnnotation)
+			annotations[clusterAnnotation] = s.name
+			u.SetAnnotations(annotations)
+			text, err := json.Marshal(u.Object)
+			if err != nil {
+				return nil, err
+			}
+			d := document{uid: string(u.GetUID()), version: u.GetResourceVersion()}
+			if err := json.Unmarshal(text, &d.object); err != nil {
+				return nil, err
+			}
+			all[strings.Join([]string{gvr.Group, gvr.Version, gvr.Resource, u.GetNamespace(), u.GetName()}, "/")] = d
+		}
+	}
+	return all, nil
+}
+
+// compare checks every row in full against the member.
+func (s *stage) compare(ctx context.Context) error {
+	want, err := s.expected(ctx)
+	if err != nil {
+		return err
+	}
+	got, err := s.rows(ctx)
+	if err != nil {
+		return err
+	}
+	for key := range got {
+		if _, ok := want[key]; !ok {
+			return fmt.Errorf("%s is stored, the member has none", key)
+		}
+	}
+	for key, w := range want {
+		g, ok := got[key]
+		switch {
+		case !ok:
+			return fmt.Errorf("%s is missing", key)
+		case g.uid != w.uid || g.version != w.version:
+			return fmt.Errorf("%s is stored as %s of version %s, the member has %s of version %s", key, g.uid, g.version, w.uid, w.version)
+		case !reflect.DeepEqual(g.object, w.object):
+			return fmt.Errorf("%s is stored as %v, the member has %v", key, g.object, w.object)
+		}
+	}
+	return nil
+}
+
+// writeKubeconfig writes a copy of the member's kubeconfig with another server.
+func writeKubeconfig(t *testing.T, m *member, server string) string {
+	t.Helper()
+	text, err := os.ReadFile(m.Kubeconfig())
+	require.NoError(t, err)
+	require.Contains(t, string(text), m.URL())
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	require.NoError(t, os.WriteFile(path, []byte(strings.ReplaceAll(string(text), m.URL(), server)), 0o600))
+	return path
+}
