@@ -10,6 +10,7 @@ package reflector
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -84,6 +85,14 @@ func DefaultBackoff() wait.Backoff {
 // on a request.
 const DefaultStall = 75 * time.Second
 
+// outage is how long a member must have been out of reach for it to be listed again in
+// place of being followed from where it was: it may have been restored from a backup, and
+// have given more versions since than were read before.
+const outage = 10 * time.Second
+
+// maxBreak is the longest break between a watch that just ended, and the next.
+const maxBreak = 8 * time.Second
+
 // steady is how long a watch must have lasted for what failed before to be
 // forgotten.
 const steady = 10 * time.Second
@@ -131,7 +140,10 @@ func (r *Reflector) Forget() { r.version = "" }
 // one has listed everything. It must not be called while Run runs.
 func (r *Reflector) Resumes() bool { return r.version != "" }
 
-var errRelist = errors.New("a list was asked for")
+var (
+	errRelist     = errors.New("a list was asked for")
+	errOutOfReach = errors.New("the member was out of reach")
+)
 
 // Run follows the resource until ctx ends. It can be called again, and resumes then.
 func (r *Reflector) Run(ctx context.Context) {
@@ -157,6 +169,8 @@ func (r *Reflector) Run(ctx context.Context) {
 		r.version = ""
 		switch {
 		case errors.Is(err, errRelist):
+		case errors.Is(err, errOutOfReach):
+			r.Logger.V(2).Info("List again", "path", r.Path, "reason", err)
 		case errors.Is(err, errBehind):
 			r.Logger.Info("The member was restored from a backup: list all, and write it again", "path", r.Path, "before", r.Newest)
 			r.Newest = 0
@@ -182,20 +196,26 @@ func (r *Reflector) follow(ctx context.Context, listed bool) error {
 	for {
 		start, from := time.Now(), r.version
 		err := r.watch(ctx)
-		if ctx.Err() != nil || errors.Is(err, errRelist) || expired(err) {
+		if ctx.Err() != nil || errors.Is(err, errRelist) || errors.Is(err, errOutOfReach) || expired(err) {
 			return err
 		}
+		ended := time.Now()
 		if time.Since(start) > steady || r.version != from {
 			r.backoff = r.Backoff
 		}
-		if err != nil {
+		switch {
+		case err != nil:
 			r.Sink.Failed(err)
-		}
-		if err != nil || time.Since(start) < steady {
 			r.pause(ctx, err)
+		case time.Since(start) < steady:
+			// It answers, so a longer wait would only make it be listed again.
+			sleep(ctx, min(r.backoff.Step(), maxBreak))
 		}
 		if err := r.awaitVersion(ctx); err != nil {
 			return err
+		}
+		if lasted := time.Since(ended); lasted > outage {
+			return fmt.Errorf("%w for %s", errOutOfReach, lasted)
 		}
 	}
 }
@@ -219,6 +239,10 @@ func (r *Reflector) pause(ctx context.Context, cause error) {
 	if seconds, ok := apierrors.SuggestsClientDelay(cause); ok {
 		delay = max(delay, time.Duration(seconds)*time.Second)
 	}
+	sleep(ctx, delay)
+}
+
+func sleep(ctx context.Context, delay time.Duration) {
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {

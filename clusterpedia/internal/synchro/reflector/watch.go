@@ -30,7 +30,7 @@ func (r *Reflector) watch(ctx context.Context) error {
 	duration := minWatch + rand.N(minWatch)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	lost := time.AfterFunc(duration+watchGrace, func() { cancel(errors.New("the member didn't end the watch in time")) })
+	lost := time.AfterFunc(duration+watchGrace, func() { cancel(fmt.Errorf("%w: it didn't end the watch in time", errOutOfReach)) })
 	defer lost.Stop()
 	query := r.query()
 	query.Set("watch", "true")
@@ -76,6 +76,9 @@ func (r *Reflector) events(ctx context.Context, events *stream.Reader) error {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
+		case err != nil && utilnet.IsHTTP2ConnectionLost(err):
+			// It was silent for so long that the connection was given up.
+			return fmt.Errorf("%w: %w", errOutOfReach, err)
 		case err != nil && cut(err):
 			return nil
 		case err != nil:
@@ -114,5 +117,5 @@ func (r *Reflector) events(ctx context.Context, events *stream.Reader) error {
 // cut reports whether a stream ended as those of a member that goes away do. What
 // follows tells whether anything is wrong.
 func cut(err error) bool {
-	return utilnet.IsProbableEOF(err) || utilnet.IsHTTP2ConnectionLost(err) || utilnet.IsTimeout(err) || errors.Is(err, io.ErrUnexpectedEOF)
+	return utilnet.IsProbableEOF(err) || utilnet.IsTimeout(err) || errors.Is(err, io.ErrUnexpectedEOF)
 }
