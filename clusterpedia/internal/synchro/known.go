@@ -33,8 +33,9 @@ type known struct {
 	// revisions are those of the objects, by their numbers in the table.
 	revisions []revision
 	// listed holds a bit for each object that was put since the list began that is
-	// being read; nil outside of lists.
-	listed []uint64
+	// being read, and renewed one for those whose revision was another; nil outside of
+	// lists.
+	listed, renewed bitSet
 	// highest is the highest version of an object.
 	highest uint64
 	// events are the resource versions of the recorded Events, by their UIDs, as they
@@ -61,7 +62,12 @@ func (k *known) put(name objectName, r revision) bool {
 	n, added := k.add(name)
 	known := !added && k.revisions[n] == r
 	k.revisions[n] = r
-	k.mark(n)
+	if k.listed != nil {
+		k.listed.add(n)
+		if !known {
+			k.renewed.add(n)
+		}
+	}
 	return known
 }
 
@@ -75,17 +81,6 @@ func (k *known) add(name objectName) (n uint32, added bool) {
 		k.revisions[n] = 0
 	}
 	return n, added
-}
-
-// mark says that an object is in the list.
-func (k *known) mark(n uint32) {
-	if k.listed == nil {
-		return
-	}
-	for int(n/64) >= len(k.listed) {
-		k.listed = append(k.listed, 0)
-	}
-	k.listed[n/64] |= 1 << (n % 64)
 }
 
 // reached takes notice of the version of an object.
@@ -143,11 +138,15 @@ func (k *known) doubt(name objectName, r revision) {
 	}
 }
 
-// doubtAll forgets all revisions: objects may be stored in another way than they should.
+// doubtAll forgets all revisions but those that came with the list that is being read.
 func (k *known) doubtAll() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	clear(k.revisions)
+	for n := range k.revisions {
+		if !k.renewed.has(uint32(n)) { //nolint:gosec // numbers fit
+			k.revisions[n] = 0
+		}
+	}
 	k.highest = 0
 }
 
@@ -162,9 +161,9 @@ func (k *known) doubtRemoval(name objectName) {
 func (k *known) remove(name objectName) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	n, ok := k.objects.remove(name)
-	if ok && int(n/64) < len(k.listed) {
-		k.listed[n/64] &^= 1 << (n % 64)
+	if n, ok := k.objects.remove(name); ok {
+		k.listed.remove(n)
+		k.renewed.remove(n)
 	}
 }
 
@@ -172,7 +171,7 @@ func (k *known) remove(name objectName) {
 func (k *known) beginList() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.listed = make([]uint64, len(k.revisions)/64+1)
+	k.listed, k.renewed = make(bitSet, len(k.revisions)/64+1), nil
 }
 
 // unlisted ends the list, and returns the names of the objects that were not put since
@@ -182,31 +181,36 @@ func (k *known) unlisted() []objectName {
 	defer k.mu.Unlock()
 	var names []objectName
 	k.objects.each(func(n uint32) {
-		if int(n/64) >= len(k.listed) || k.listed[n/64]&(1<<(n%64)) == 0 {
+		if !k.listed.has(n) {
 			names = append(names, k.objects.name(n))
 		}
 	})
-	k.listed = nil
+	k.listed, k.renewed = nil, nil
 	k.objects.trim()
 	k.revisions = trimmed(k.revisions)
 	return names
-}
-
-// counts returns how many objects are stored, or on their way, and of how many that is
-// in doubt.
-func (k *known) counts() (certain, doubted int) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.objects.each(func(n uint32) {
-		if k.revisions[n] == 0 {
-			doubted++
-		}
-	})
-	return k.objects.length() - doubted, doubted
 }
 
 func (k *known) len() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.objects.length()
+}
+
+// bitSet is a set of small numbers.
+type bitSet []uint64
+
+func (s *bitSet) add(n uint32) {
+	for int(n/64) >= len(*s) {
+		*s = append(*s, 0)
+	}
+	(*s)[n/64] |= 1 << (n % 64)
+}
+
+func (s bitSet) has(n uint32) bool { return int(n/64) < len(s) && s[n/64]&(1<<(n%64)) != 0 }
+
+func (s bitSet) remove(n uint32) {
+	if s.has(n) {
+		s[n/64] &^= 1 << (n % 64)
+	}
 }
