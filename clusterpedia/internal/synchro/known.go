@@ -138,6 +138,14 @@ func (k *known) doubt(name objectName, r revision) {
 	}
 }
 
+// restored says that versions are given a second time.
+func (k *known) restored() {
+	k.doubtAll()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.highest = 0
+}
+
 // doubtAll forgets all revisions but those that came with the list that is being read.
 func (k *known) doubtAll() {
 	k.mu.Lock()
@@ -147,7 +155,6 @@ func (k *known) doubtAll() {
 			k.revisions[n] = 0
 		}
 	}
-	k.highest = 0
 }
 
 // doubtRemoval says that an object was not removed after all. It is as if it had not
@@ -189,6 +196,19 @@ func (k *known) unlisted() []objectName {
 	k.objects.trim()
 	k.revisions = trimmed(k.revisions)
 	return names
+}
+
+// counts returns how many objects are stored, or on their way, and of how many that is
+// in doubt.
+func (k *known) counts() (certain, doubted int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.objects.each(func(n uint32) {
+		if k.revisions[n] == 0 {
+			doubted++
+		}
+	})
+	return k.objects.length() - doubted, doubted
 }
 
 func (k *known) len() int {

@@ -44,6 +44,14 @@ func TestKnownIsAMap(t *testing.T) {
 				}
 				require.Equal(t, len(model), k.len())
 			}
+			doubted := 0
+			for _, r := range model {
+				if r == 0 {
+					doubted++
+				}
+			}
+			gotCertain, gotDoubted := k.counts()
+			require.Equal(t, []int{len(model) - doubted, doubted}, []int{gotCertain, gotDoubted})
 			listed := map[objectName]bool{}
 			k.beginList()
 			for name := range model {

@@ -162,7 +162,7 @@ func (r *resource) Listed(ctx context.Context, head document.Head, doc []byte) e
 }
 
 // Behind implements reflector.Sink.
-func (r *resource) Behind() { r.known.doubtAll() }
+func (r *resource) Behind() { r.known.restored() }
 
 // EndList implements reflector.Sink.
 func (r *resource) EndList(ctx context.Context) error {
