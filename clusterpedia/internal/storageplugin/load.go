@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"plugin"
 	"runtime"
+	"runtime/debug"
 	"strings"
 
 	"clusterpedia.io/storage-api/storage"
@@ -111,6 +112,8 @@ func Load(o Options) (*Registry, error) {
 		}
 		known = all
 	}
+	// To verify files takes more memory than anything that follows.
+	debug.FreeOSMemory()
 	return registry, nil
 }
 

@@ -29,25 +29,26 @@ const (
 // hostile.
 func (im *Image) readDynamic(f *elf.File) error {
 	im.Packages, im.stamps = map[string]string{}, map[string]string{}
-	if err := im.readSymbols(f); err != nil {
+	tables := &tables{file: f}
+	if err := im.readSymbols(tables); err != nil {
 		return fmt.Errorf("dynamic symbols: %w", err)
 	}
-	if err := im.readNeeded(f); err != nil {
+	if err := im.readNeeded(tables); err != nil {
 		return fmt.Errorf("needed libraries: %w", err)
 	}
-	if err := im.readVersions(f); err != nil {
+	if err := im.readVersions(tables); err != nil {
 		return fmt.Errorf("needed versions: %w", err)
 	}
 	return nil
 }
 
 // readSymbols looks for fingerprints.
-func (im *Image) readSymbols(f *elf.File) error {
-	table, names, err := tableAndStrings(f, elf.SHT_DYNSYM)
+func (im *Image) readSymbols(t *tables) error {
+	table, names, err := t.withStrings(elf.SHT_DYNSYM)
 	if err != nil {
 		return err
 	}
-	order := f.ByteOrder
+	f, order := t.file, t.file.ByteOrder
 	for ; len(table) >= elf.Sym64Size; table = table[elf.Sym64Size:] {
 		at := order.Uint32(table)
 		section := elf.SectionIndex(order.Uint16(table[6:]))
@@ -101,18 +102,18 @@ func dataAt(f *elf.File, index elf.SectionIndex, address, size uint64) ([]byte, 
 }
 
 // readNeeded reads which libraries the binary asks for.
-func (im *Image) readNeeded(f *elf.File) error {
-	table, names, err := tableAndStrings(f, elf.SHT_DYNAMIC)
+func (im *Image) readNeeded(t *tables) error {
+	table, names, err := t.withStrings(elf.SHT_DYNAMIC)
 	if err != nil {
 		return err
 	}
-	entry := binary.Size(elf.Dyn64{})
+	order, entry := t.file.ByteOrder, binary.Size(elf.Dyn64{})
 	for ; len(table) >= entry; table = table[entry:] {
-		switch elf.DynTag(f.ByteOrder.Uint64(table)) {
+		switch elf.DynTag(order.Uint64(table)) {
 		case elf.DT_NULL: // the end of the table; padding may follow
 			return nil
 		case elf.DT_NEEDED:
-			name, err := cstring(names, f.ByteOrder.Uint64(table[8:]))
+			name, err := cstring(names, order.Uint64(table[8:]))
 			if err != nil {
 				return err
 			}
@@ -125,16 +126,16 @@ func (im *Image) readNeeded(f *elf.File) error {
 // readVersions reads which versions of the GNU C library the binary asks for. The
 // table is a list of libraries, each with a list of versions; each entry holds
 // the distance to the next.
-func (im *Image) readVersions(f *elf.File) error {
+func (im *Image) readVersions(t *tables) error {
 	const size = 16 // of a library's entry, and of a version's
-	table, names, err := tableAndStrings(f, elf.SHT_GNU_VERNEED)
+	table, names, err := t.withStrings(elf.SHT_GNU_VERNEED)
 	if err != nil {
 		return err
 	}
 	if len(table) > maxVersions {
 		return fmt.Errorf("a table of %d bytes", len(table))
 	}
-	order := f.ByteOrder
+	order := t.file.ByteOrder
 	for len(table) >= size {
 		count, versions, next := order.Uint16(table[2:]), order.Uint32(table[8:]), order.Uint32(table[12:])
 		if uint64(versions) > uint64(len(table)) {
@@ -166,21 +167,47 @@ func (im *Image) readVersions(f *elf.File) error {
 	return nil
 }
 
-// tableAndStrings returns the first section of that type, and the strings that it
-// refers to. Both are empty if there is none.
-func tableAndStrings(f *elf.File, kind elf.SectionType) (table, names []byte, err error) {
-	section := f.SectionByType(kind)
+// tables reads sections of a file. Strings, of which a host has many, are read once.
+type tables struct {
+	file *elf.File
+	// strings are those of the section of that number; 0: none was read.
+	number  uint32
+	strings []byte
+}
+
+// withStrings returns the first section of that type, and the strings that it refers
+// to. Both are empty if there is none.
+func (t *tables) withStrings(kind elf.SectionType) (table, names []byte, err error) {
+	section := t.file.SectionByType(kind)
 	if section == nil {
 		return nil, nil, nil
 	}
-	if table, err = section.Data(); err != nil {
+	if table, err = contents(section); err != nil {
 		return nil, nil, err
 	}
-	if int64(section.Link) >= int64(len(f.Sections)) {
+	if int64(section.Link) >= int64(len(t.file.Sections)) {
 		return nil, nil, fmt.Errorf("there is no section %d", section.Link)
 	}
-	names, err = f.Sections[section.Link].Data()
-	return table, names, err
+	if t.number != section.Link || t.number == 0 {
+		if t.strings, err = contents(t.file.Sections[section.Link]); err != nil {
+			return nil, nil, err
+		}
+		t.number = section.Link
+	}
+	return table, t.strings, nil
+}
+
+// contents reads a section, which lies inside the file, and is not compressed. The
+// method of elf.Section takes several times the memory.
+func contents(s *elf.Section) ([]byte, error) {
+	if s.Type == elf.SHT_NOBITS || s.ReaderAt == nil {
+		return nil, fmt.Errorf("section %s has no data", s.Name)
+	}
+	data := make([]byte, s.FileSize)
+	if n, err := s.ReadAt(data, 0); n < len(data) {
+		return nil, err
+	}
+	return data, nil
 }
 
 // cstring returns the string that begins at an offset of a table of strings.
