@@ -47,8 +47,11 @@ func ReadHead(doc []byte) (Head, error) {
 	return head, nil
 }
 
+// read reads no further than it must: API servers write the parts of the head before the
+// managed fields, which are long.
 func (h *Head) read(metadata []byte) error {
 	var inner error
+	missing := 4
 	err := rawjson.Fields(metadata, func(name, value []byte) bool {
 		switch string(name) {
 		case "namespace":
@@ -59,8 +62,11 @@ func (h *Head) read(metadata []byte) error {
 			h.UID, inner = rawjson.String("uid", value)
 		case "resourceVersion":
 			h.ResourceVersion, inner = rawjson.String("resourceVersion", value)
+		default:
+			return true
 		}
-		return inner == nil
+		missing--
+		return inner == nil && missing > 0
 	})
 	return errors.Join(err, inner)
 }
@@ -129,6 +135,8 @@ func (r *Rewriter) Rewrite(doc []byte) (*Document, error) {
 func (r *Rewriter) top(w *writer, d *Document, doc []byte) error {
 	var metadata []byte
 	var inner error
+	type field struct{ name, value []byte }
+	rest := make([]field, 0, 8) // most have spec and status
 	set := func(into *string, name string, value []byte) {
 		if s, err := rawjson.String(name, value); err != nil {
 			inner = err
@@ -144,6 +152,8 @@ func (r *Rewriter) top(w *writer, d *Document, doc []byte) error {
 			set(&d.Kind, "kind", value)
 		case "metadata":
 			metadata = value
+		default:
+			rest = append(rest, field{name, value})
 		}
 		return inner == nil
 	})
@@ -163,16 +173,11 @@ func (r *Rewriter) top(w *writer, d *Document, doc []byte) error {
 	if err := r.metadata(w, d, metadata); err != nil {
 		return fmt.Errorf("metadata: %w", err)
 	}
-	err = rawjson.Fields(doc, func(name, value []byte) bool {
-		switch string(name) {
-		case "apiVersion", "kind", "metadata":
-		default:
-			w.field(name, value)
-		}
-		return true
-	})
+	for _, f := range rest {
+		w.field(f.name, f.value)
+	}
 	w.close()
-	return err
+	return nil
 }
 
 func (r *Rewriter) metadata(w *writer, d *Document, metadata []byte) error {
@@ -192,7 +197,7 @@ func (r *Rewriter) metadata(w *writer, d *Document, metadata []byte) error {
 				return true
 			}
 		case "labels":
-			inner = decode("labels", value, &d.Labels)
+			inner = d.readLabels(value)
 		case "ownerReferences":
 			inner = d.readOwners(value)
 		case "creationTimestamp":
@@ -235,11 +240,20 @@ func (r *Rewriter) annotations(w *writer, annotations []byte) error {
 	return nil
 }
 
-func decode(name string, value []byte, into any) error {
-	if err := json.Unmarshal(value, into); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+func (d *Document) readLabels(value []byte) error {
+	if string(value) == "null" {
+		return nil
 	}
-	return nil
+	d.Labels = map[string]string{}
+	var inner error
+	err := rawjson.Fields(value, func(name, value []byte) bool {
+		d.Labels[string(name)], inner = rawjson.String("labels."+string(name), value)
+		return inner == nil
+	})
+	if err != nil {
+		return fmt.Errorf("labels: %w", err)
+	}
+	return inner
 }
 
 func (d *Document) readOwners(value []byte) error {

@@ -100,6 +100,7 @@ func TestRewriteRefuses(t *testing.T) {
 		`{"metadata":{"name":"a"}}x`, `{"metadata":{"name":"a"},}`, `{"metadata":{"name":"a"},"x":01}`, `{"metadata":{"name":"a"},"x":+1}`,
 		`{"metadata":{"name":"a"},"x":"` + "\xff" + `"}`, `{"metadata":{"name":"a"},"x":"` + "\n" + `"}`, `{"metadata":{"name":"a"},"x":"\x"}`,
 		`{"metadata":{"name":"a"},"x":1,"x":2}`, `{"metadata":{"name":"a","name":"b"}}`, `{"metadata":{"name":"a","n\u0061me":"b"}}`,
+		`{"metadata":{"name":"a"},"x":{"q\"":1,"q\u0022":2}}`, `{"metadata":{"name":"a"},"x":{"q\"":1,"q\"":2}}`, `{"metadata":{"name":"a"},"x":{"/":1,"\/":2}}`,
 		`{"metadata":{"name":"a","labels":{"a":1}}}`, `{"metadata":{"name":"a","labels":{"a":"b","a":"c"}}}`,
 		`{"metadata":{"name":"a"},"metadata":{"name":"b"}}`, `{"metadata":{"name":"a","creationTimestamp":"yesterday"}}`,
 		`{"metadata":{"name":"a"},"x":tru}`, `{"metadata":{"name":"a"},"x":1.}`, `{"metadata":{"name":"a"},"x":1e}`, `{"metadata":{"name":"a"},"x":-}`,
@@ -110,11 +111,14 @@ func TestRewriteRefuses(t *testing.T) {
 		require.Error(t, err, doc)
 	}
 
+	_, err := rewriter().Rewrite([]byte(`{"metadata":{"name":"a"},"x":{"q\"":1,"q\\":2,"q\u0061":3,"q":4}}`))
+	require.NoError(t, err)
+
 	var many strings.Builder
 	for i := range 2 * manyKeys {
 		fmt.Fprintf(&many, `"k%d":1,`, i)
 	}
-	_, err := rewriter().Rewrite([]byte(`{"metadata":{"name":"a"},"x":{` + many.String() + `"last":1}}`))
+	_, err = rewriter().Rewrite([]byte(`{"metadata":{"name":"a"},"x":{` + many.String() + `"last":1}}`))
 	require.NoError(t, err)
 	_, err = rewriter().Rewrite([]byte(`{"metadata":{"name":"a"},"x":{` + many.String() + `"k3":1}}`))
 	require.ErrorContains(t, err, `"k3" occurs twice`)

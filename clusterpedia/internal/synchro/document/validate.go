@@ -1,7 +1,9 @@
 package document
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"clusterpedia.io/clusterpedia/internal/rawjson"
@@ -86,7 +88,7 @@ func (v *validator) word(i int, word string) (int, error) {
 }
 
 func (v *validator) object(i, depth int) (int, error) {
-	outer := len(v.keys)
+	outer, spelled := len(v.keys), false
 	defer func() { v.keys = v.keys[:outer] }()
 	i = v.space(i + 1)
 	if v.at(i) == '}' {
@@ -97,11 +99,9 @@ func (v *validator) object(i, depth int) (int, error) {
 		if err != nil {
 			return end, err
 		}
-		key, err := rawjson.Text(v.doc[i:end])
-		if err != nil {
-			return i, err
-		}
+		key := v.doc[i+1 : end-1]
 		v.keys = append(v.keys, key)
+		spelled = spelled || spelledFreely(key)
 		if i = v.space(end); v.at(i) != ':' {
 			return i, v.bad(i)
 		}
@@ -112,11 +112,43 @@ func (v *validator) object(i, depth int) (int, error) {
 		case ',':
 			i = v.space(i + 1)
 		case '}':
+			if spelled {
+				if err := spellOut(v.keys[outer:]); err != nil {
+					return i, err
+				}
+			}
 			return i + 1, unique(v.keys[outer:])
 		default:
 			return i, v.bad(i)
 		}
 	}
+}
+
+// spelledFreely reports whether a key has escapes of characters that can be written in
+// other ways, too. A quote or a backslash, as managed fields have many, cannot but by one
+// of those.
+func spelledFreely(key []byte) bool {
+	for i := bytes.IndexByte(key, '\\'); i >= 0 && i < len(key); i++ {
+		if key[i] != '\\' {
+			continue
+		}
+		if i++; key[i] != '"' && key[i] != '\\' {
+			return true
+		}
+	}
+	return false
+}
+
+// spellOut replaces keys, which are valid, by what they say.
+func spellOut(keys [][]byte) error {
+	for i, key := range keys {
+		said, err := rawjson.Text(slices.Concat([]byte{'"'}, key, []byte{'"'}))
+		if err != nil {
+			return err
+		}
+		keys[i] = said
+	}
+	return nil
 }
 
 func unique(keys [][]byte) error {
