@@ -204,10 +204,22 @@ func (q *queue) done() {
 	q.taken = nil
 	close(q.idle)
 	q.idle = nil
+	q.shrink()
 	reached := q.reached()
 	q.mu.Unlock()
 	for _, b := range reached {
 		b.done()
+	}
+}
+
+// keptEntries is how many entries an empty queue keeps room for.
+const keptEntries = 64
+
+// shrink gives back the room that an empty queue has had for many entries: nearly all
+// queues are empty nearly always.
+func (q *queue) shrink() {
+	if len(q.entries) == 0 && cap(q.entries) > keptEntries {
+		q.entries, q.byKey = nil, map[key]*entry{}
 	}
 }
 
