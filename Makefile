@@ -120,7 +120,7 @@ test-fault-long: test-fault ## The same, with faults that last as long as outage
 PROFILE ?= small
 
 .PHONY: bench
-bench: all packages ## Measure what the built apiserver costs (PROFILE: small, pods, million), and write docs/benchmarks.md.
+bench: all packages bench-sync ## Measure what the built apiserver costs (PROFILE: small, pods, million), and write docs/benchmarks.md.
 	@GOWORK=off go build -C hack/bench $(BUILD_FLAGS) -o $(BIN)/tools/bench ./cmd/bench
 	@exec $(BIN)/tools/bench --repository $(CURDIR) --profile $(PROFILE) $(BENCH_ARGS)
 
@@ -128,6 +128,12 @@ bench: all packages ## Measure what the built apiserver costs (PROFILE: small, p
 bench-storage: packages ## Run the benchmarks of the storage layers: memory, SQLite, PostgreSQL, MariaDB.
 	cd memorystorage && go test -run '^$$' -bench . -benchmem ./memory
 	$(TESTBED) databases --workdir internalstorage -- go test -run '^$$' -bench . -benchmem ./store
+
+# The manager as a process, with a storage layer that forgets and with SQLite.
+.PHONY: bench-sync
+bench-sync: all ## Measure the memory, the processor time and the writes of clustersynchro-manager.
+	cd clusterpedia/internal/synchro && go test -run '^$$' -bench 'Known|Listed' . ./document
+	cd clusterpedia/e2e && GOWORK=off go test -run '^$$' -bench . -benchtime 1x ./syncbench
 
 ##@ Check
 

@@ -81,35 +81,43 @@ func TestVersions(t *testing.T) {
 	}{
 		"nothing has changed": {
 			snapshot{"100", []string{"a u1 90 x", "b u2 100 x"}},
-			snapshot{"120", []string{"a u1 90 x", "b u2 100 x"}}, 0, 0,
+			snapshot{"120", []string{"a u1 90 x", "b u2 100 x"}},
+			0, 0,
 		},
 		"opaque versions": {
 			snapshot{"xyz", []string{"a u1 b7 x", "b u2 c9 x", "c u3 d1 x"}},
-			snapshot{"abc", []string{"a u1 b7 x", "b u2 c8 y"}}, 1, 1,
+			snapshot{"abc", []string{"a u1 b7 x", "b u2 c8 y"}},
+			1, 1,
 		},
 		"no versions of lists": {
 			snapshot{"", []string{"a u1 90 x", "b u2 100 x"}},
-			snapshot{"", []string{"a u1 90 x", "b u2 99 y"}}, 1, 0,
+			snapshot{"", []string{"a u1 90 x", "b u2 99 y"}},
+			1, 0,
 		},
 		"versions of lists that mean nothing": {
 			snapshot{"0", []string{"a u1 90 x", "b u2 100 x"}},
-			snapshot{"0", []string{"a u1 90 x", "b u2 101 y"}}, 1, 0,
+			snapshot{"0", []string{"a u1 90 x", "b u2 101 y"}},
+			1, 0,
 		},
 		"another object of the same name and version": {
 			snapshot{"100", []string{"a u1 90 x", "b u2 100 x"}},
-			snapshot{"100", []string{"a u9 90 y", "b u2 100 x"}}, 1, 0,
+			snapshot{"100", []string{"a u9 90 y", "b u2 100 x"}},
+			1, 0,
 		},
 		"a version that goes back": {
 			snapshot{"100", []string{"a u1 90 x", "b u2 100 x"}},
-			snapshot{"110", []string{"a u1 80 y", "b u2 100 x"}}, 1, 0,
+			snapshot{"110", []string{"a u1 80 y", "b u2 100 x"}},
+			1, 0,
 		},
 		"a list older than what is stored": {
 			snapshot{"100", []string{"a u1 40 x", "b u2 100 x", "c u3 95 x"}},
-			snapshot{"60", []string{"a u1 40 x", "b u2 50 y"}}, 2, 1,
+			snapshot{"60", []string{"a u1 40 x", "b u2 50 y"}},
+			2, 1,
 		},
 		"a version given twice, to the same object": {
 			snapshot{"100", []string{"a u1 90 x", "b u2 100 x"}},
-			snapshot{"95", []string{"a u1 90 y", "b u2 80 x"}}, 2, 0,
+			snapshot{"95", []string{"a u1 90 y", "b u2 80 x"}},
+			2, 0,
 		},
 	} {
 		for _, restart := range []bool{false, true} {
@@ -125,7 +133,7 @@ func TestVersions(t *testing.T) {
 				w.create(entry("", "pods"))
 				w.update(func(p *v1alpha2.PediaCluster) { p.Spec.APIServer = server.URL })
 				w.run()
-				w.holds(test.first)
+				w.holdsSnapshot(test.first)
 				puts, deletes := w.storage.Writes()
 				require.Equal(t, []int{len(test.first.objects), 0}, []int{puts, deletes})
 				if restart {
@@ -135,11 +143,11 @@ func TestVersions(t *testing.T) {
 				if restart {
 					w.run()
 				}
-				w.holds(test.second)
+				w.holdsSnapshot(test.second)
 				// What comes last is written last.
 				last := snapshot{test.second.version, append(slices.Clone(test.second.objects), "z u0 "+cmp.Or(test.second.version, "7")+" z")}
 				l.turnTo(last)
-				w.holds(last)
+				w.holdsSnapshot(last)
 				puts, deletes = w.storage.Writes()
 				require.Equal(t, []int{test.puts + 1, test.deletes}, []int{puts, deletes}, "puts and deletes")
 			})
@@ -147,8 +155,8 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// holds waits until a snapshot is stored, and watched.
-func (w *world) holds(s snapshot) {
+// holdsSnapshot waits until a snapshot is stored, and watched.
+func (w *world) holdsSnapshot(s snapshot) {
 	w.t.Helper()
 	want := slices.Sorted(slices.Values(s.objects))
 	stored := func() (all []string) {

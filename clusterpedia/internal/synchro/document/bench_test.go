@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// pod is a pod of 9 KiB, a third of it managed fields.
+// pod is a pod of 8 KiB, a third of which are managed fields.
 func pod() []byte {
 	const manager = `{"manager":"kube-controller-manager","operation":"Update","apiVersion":"v1","time":"2026-01-02T03:04:05Z","fieldsType":"FieldsV1",` +
 		`"fieldsV1":{"f:metadata":{"f:labels":{".":{},"f:app":{}}},"f:spec":{"f:containers":{"k:{\"name\":\"web\"}":{".":{},"f:env":{".":{},"k:{\"name\":\"LEVEL\"}":{".":{},"f:name":{},"f:value":{}}},"f:image":{},"f:name":{}}}}}},`
