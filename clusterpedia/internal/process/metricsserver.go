@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strconv"
 	"time"
@@ -78,7 +79,12 @@ func (o *MetricsOptions) Validate() []error {
 }
 
 // Apply has the flags of single metrics obeyed. It is called before any is registered.
-func (o *MetricsOptions) Apply() { o.component.Apply() }
+func (o *MetricsOptions) Apply() {
+	if reflect.ValueOf(o.component.MetricsConfiguration).IsZero() {
+		return // it would complain that there is no manifest
+	}
+	o.component.Apply()
+}
 
 // shutdownLimit bounds the wait for requests that are being answered.
 const shutdownLimit = 5 * time.Second

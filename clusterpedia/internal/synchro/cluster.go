@@ -61,6 +61,9 @@ type cluster struct {
 	negotiated bool
 	removals   map[storage.Resource]*removal
 	prunings   prunings
+	// unserved is what is selected in vain; unservedNews says that nobody was told.
+	unserved     []string
+	unservedNews bool
 
 	// The fields below belong to the loop of sync.
 

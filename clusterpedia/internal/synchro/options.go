@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/record"
 	"k8s.io/klog/v2"
 
 	"clusterpedia.io/api/client/clientset/versioned"
@@ -57,6 +58,8 @@ type Options struct {
 	PageSize int64
 	Gates    Gates
 	Kinds    negotiation.Kinds
+	// Events takes Kubernetes Events on PediaClusters; it may be nil.
+	Events record.EventRecorder
 	// Metrics may be nil.
 	Metrics Metrics
 	Logger  klog.Logger

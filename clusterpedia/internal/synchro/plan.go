@@ -45,6 +45,7 @@ func (c *cluster) apply(selection negotiation.Selection, served *membercluster.S
 	c.resources, c.negotiated = next, true
 	c.mu.Unlock()
 	c.startAll()
+	c.noteUnserved(negotiation.Unserved(selection, served))
 	c.sortOut(selection, served)
 	c.sortOutPrunings()
 	if changed {

@@ -255,6 +255,7 @@ func (m *Manager) updateRunning(ctx context.Context, p *v1alpha2.PediaCluster, c
 	})
 	if written {
 		c.statusWritten(pruned)
+		m.announceUnserved(p, c)
 	}
 	return settledStatus(err)
 }
@@ -359,8 +360,11 @@ func (m *Manager) tryStatus(ctx context.Context, p *v1alpha2.PediaCluster, build
 			return nil
 		}
 		_, err := m.pediaclusters().UpdateStatus(ctx, next, metav1.UpdateOptions{})
+		if err == nil {
+			written = true
+			m.announce(p, &p.Status, &next.Status)
+		}
 		if !apierrors.IsConflict(err) {
-			written = err == nil
 			return err
 		}
 		fresh, getErr := m.pediaclusters().Get(ctx, p.Name, metav1.GetOptions{})

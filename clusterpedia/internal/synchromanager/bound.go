@@ -2,8 +2,10 @@ package synchromanager
 
 import (
 	"context"
+	"fmt"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/component-base/featuregate"
 	"k8s.io/klog/v2"
 
@@ -37,7 +39,13 @@ func RunBound(ctx context.Context, o *process.StorageOptions, plugins *storagepl
 	if err != nil {
 		return err
 	}
-	manager, err := NewManager(host, st, gate, synchro.Options{Workers: 1, Metrics: telemetry, Logger: klog.Background()})
+	client, err := kubernetes.NewForConfig(host)
+	if err != nil {
+		return fmt.Errorf("connect to the host cluster: %w", err)
+	}
+	events, stopEvents := recordEvents(ctx, client)
+	defer stopEvents()
+	manager, err := NewManager(host, st, gate, synchro.Options{Workers: 1, Events: events, Metrics: telemetry, Logger: klog.Background()})
 	if err != nil {
 		return err
 	}

@@ -55,6 +55,8 @@ func (o *Options) run(ctx context.Context, plugins *storageplugin.Registry) erro
 	if o.ShardingName != "" {
 		o.LeaderElection.Name += "-" + o.ShardingName
 	}
+	events, stopEvents := recordEvents(ctx, client)
+	defer stopEvents()
 	group, ctx := errgroup.WithContext(ctx)
 	ctx, done := context.WithCancel(ctx)
 	defer done()
@@ -63,7 +65,7 @@ func (o *Options) run(ctx context.Context, plugins *storageplugin.Registry) erro
 		defer done()
 		return o.LeaderElection.Run(ctx, client, func(ctx context.Context, epoch process.Epoch) error {
 			manager, err := NewManager(host, st, o.Gates, synchro.Options{
-				Epoch: epoch, ShardingName: o.ShardingName, Workers: o.Workers, PageSize: o.PageSize, Metrics: telemetry, Logger: klog.Background(),
+				Epoch: epoch, ShardingName: o.ShardingName, Workers: o.Workers, PageSize: o.PageSize, Events: events, Metrics: telemetry, Logger: klog.Background(),
 			})
 			if err != nil {
 				return err

@@ -91,3 +91,15 @@ func TestWhyAbsentWhenExcluded(t *testing.T) {
 		require.Equal(t, want, WhyAbsent(s, served, resource), resource.String())
 	}
 }
+
+func TestUnserved(t *testing.T) {
+	t.Parallel()
+	served := member()
+	served.Groups = append(served.Groups, group("half.io", version("v1"), membercluster.Version{Version: "v2", Unknown: true}))
+	s := Selection{Resources: []v1alpha2.ClusterGroupResources{
+		entry("", "Pod nodes nope componentstatuses *"), entry("gone.io", "* things"), entry("half.io", "unknown"), entry("apps", "deploy Deployments"), entry("apps", "deploy"),
+	}}
+	require.Equal(t, []string{"nope", "componentstatuses", "*.gone.io", "things.gone.io", "deploy.apps"}, Unserved(s, served))
+	s.Resources = append(s.Resources, entry("*", "*"))
+	require.Empty(t, Unserved(s, served))
+}
