@@ -144,6 +144,7 @@ func TestManagerFlags(t *testing.T) {
 		"--resource-synchro-metrics-labels=foo":                 "resource synchro metrics scope 'foo' is not supported",
 		"--metrics-tls-config=/missing":                         "--metrics-tls-config: ",
 		"--metrics-port=0":                                      "--metrics-port must be from 1 to 65535, not 0",
+		"--enable-kube-state-metrics":                           "--enable-kube-state-metrics is not available",
 		"--profiling=sometimes":                                 "--profiling must be loopback, true or false",
 		"--feature-gates=NoSuchGate=true":                       "unrecognized feature gate: NoSuchGate",
 		"--leader-elect-resource-lock=configmaps":               "--leader-elect-resource-lock must be leases",

@@ -33,6 +33,7 @@ type Options struct {
 	LeaderElection *process.LeaderElection
 	Storage        *process.StorageOptions
 	Metrics        *process.MetricsOptions
+	StateMetrics   *KubeStateMetrics
 	Logs           *logs.Options
 	Gates          featuregate.MutableVersionedFeatureGate
 }
@@ -46,6 +47,7 @@ func NewOptions(added []storage.Gate) (*Options, error) {
 		LeaderElection: process.NewLeaderElection("clusterpedia-clustersynchro-manager", process.Namespace()),
 		Storage:        process.NewStorageOptions(),
 		Metrics:        process.NewMetricsOptions("clusterpedia clustersynchro manager", 8081),
+		StateMetrics:   NewKubeStateMetrics(),
 		Logs:           logs.NewOptions(),
 		Gates:          featuregate.NewFeatureGate(),
 	}
@@ -88,6 +90,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	o.Storage.AddFlags(sets.FlagSet("storage"))
 	o.Metrics.AddFlags(sets.FlagSet("metrics"))
 	sets.FlagSet("metrics").StringVar(&o.MetricsLabels, "resource-synchro-metrics-labels", o.MetricsLabels, "The labels by which the metrics clustersynchro_resourcesynchro_* tell resources apart: a comma-separated list of cluster, gv (group and version), resource and gvr; or empty.")
+	o.StateMetrics.AddFlags(sets.FlagSet("kube-state-metrics"))
 	o.Gates.AddFlag(sets.FlagSet("generic"))
 	logsapi.AddFlags(o.Logs, sets.FlagSet("logs"))
 	return sets
@@ -105,7 +108,7 @@ func (o *Options) Validate() error {
 	if _, err := parseLabels(o.MetricsLabels); err != nil {
 		errs = append(errs, err)
 	}
-	for _, validate := range []func() []error{o.Host.Validate, o.LeaderElection.Validate, o.Storage.Validate, o.Metrics.Validate} {
+	for _, validate := range []func() []error{o.Host.Validate, o.LeaderElection.Validate, o.Storage.Validate, o.Metrics.Validate, o.StateMetrics.Validate} {
 		errs = append(errs, validate()...)
 	}
 	return errors.Join(errs...)
