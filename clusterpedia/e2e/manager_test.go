@@ -284,7 +284,7 @@ func tunnel(w http.ResponseWriter, host string) {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
 	}
-	defer upstream.Close()
+	defer func() { _ = upstream.Close() }()
 	w.WriteHeader(http.StatusOK)
 	hijacker, ok := w.(http.Hijacker)
 	if !ok {
@@ -294,7 +294,7 @@ func tunnel(w http.ResponseWriter, host string) {
 	if err != nil {
 		return
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	done := make(chan struct{}, 2)
 	for _, pair := range [][2]net.Conn{{client, upstream}, {upstream, client}} {
 		go func() {

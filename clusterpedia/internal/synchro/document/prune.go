@@ -16,9 +16,14 @@ type Path []string
 // kept are the fields by which an object is known and ordered.
 func kept() []Path {
 	return []Path{
-		{"apiVersion"}, {"kind"},
-		{"metadata", "name"}, {"metadata", "namespace"}, {"metadata", "uid"}, {"metadata", "resourceVersion"},
-		{"metadata", "creationTimestamp"}, {"metadata", "deletionTimestamp"},
+		{"apiVersion"},
+		{"kind"},
+		{"metadata", "name"},
+		{"metadata", "namespace"},
+		{"metadata", "uid"},
+		{"metadata", "resourceVersion"},
+		{"metadata", "creationTimestamp"},
+		{"metadata", "deletionTimestamp"},
 	}
 }
 
