@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCRDs checks what users see of the custom resource definitions: conformance cases 1
-// to 11. Nobody reconciles their objects here.
+// TestCRDs checks what users see of the custom resource definitions. Nobody reconciles
+// their objects here.
 func TestCRDs(t *testing.T) {
 	d := deploy(t, "memory", "")
 	kubectl := func(stdin string, args ...string) (string, error) {

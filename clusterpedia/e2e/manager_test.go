@@ -124,9 +124,8 @@ subjects: [{kind: ServiceAccount, name: %[1]s, namespace: default}]
 `, name)
 }
 
-// TestManager runs the manager through what can become of a PediaCluster: conformance
-// cases 19 to 35, 49 to 66, 85 to 93 of clustersynchro-manager, as far as they need real
-// API servers.
+// TestManager runs the manager through what can become of a PediaCluster, as far as that
+// needs real API servers.
 func TestManager(t *testing.T) {
 	s := sqlStorages()["SQLite"](t)
 	d := deploy(t, "internal", s.config)
