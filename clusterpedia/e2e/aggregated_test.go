@@ -124,8 +124,15 @@ spec: {group: agg.example.io, version: v1, groupPriorityMinimum: 100, versionPri
 	}
 	stays := func(want int, limit time.Duration) {
 		t.Helper()
-		for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(500 * time.Millisecond) {
+		tick, end := time.NewTicker(500*time.Millisecond), time.After(limit)
+		defer tick.Stop()
+		for {
 			require.Equal(t, want, s.rowsOf(t, m.Name, "things"))
+			select {
+			case <-end:
+				return
+			case <-tick.C:
+			}
 		}
 	}
 	holds(2)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -155,5 +156,17 @@ func TestManagerFlags(t *testing.T) {
 			args := append([]string{"--storage-name=memory"}, strings.Fields(flag)...)
 			require.Contains(t, refusal(t, filepath.Join(shared.bin, "clustersynchro-manager"), memory, args...), want)
 		})
+	}
+}
+
+// TestVersion asks the servers for their version, which needs no host cluster.
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	for _, server := range []string{"clustersynchro-manager", "controller-manager", "apiserver", "binding-apiserver"} {
+		for flag, want := range map[string]string{"--version": "Clusterpedia ", "--version=raw": "GitVersion:\""} {
+			output, err := exec.CommandContext(t.Context(), filepath.Join(shared.bin, server), flag).Output()
+			require.NoError(t, err, server)
+			require.Contains(t, string(output), want, server)
+		}
 	}
 }

@@ -38,4 +38,4 @@ package synchro
 //	profiles for everybody                          process.TestProfilingFromAfar
 //	Secrets in clear text, nothing to be left out   TestExcludedResources, TestPrunedFields, e2e TestExclusions
 //	counters that went back                         synchromanager.TestTelemetry
-//	misspelt resources, no Events                   TestOwnerIsTold
+//	misspelled resources, no Events                 TestOwnerIsTold

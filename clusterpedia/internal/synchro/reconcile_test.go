@@ -2,7 +2,6 @@ package synchro
 
 import (
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -152,5 +151,5 @@ func TestForeignStatusIsPutRight(t *testing.T) {
 		p.Status.SyncResources = nil
 	})
 	w.shows("Ready=True/Ready/", "pods.v1=Syncing/")
-	require.False(t, strings.Contains(w.describe(), "Wrong"))
+	require.NotContains(t, w.describe(), "Wrong")
 }
