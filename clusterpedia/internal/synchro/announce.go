@@ -104,12 +104,9 @@ func (m *Manager) announceResources(p *v1alpha2.PediaCluster, before, after []na
 	}
 	var reasons, resumed, removed []string
 	trouble := map[string][]namedState{}
-	initial, synced := false, len(after) > 0
 	for _, s := range after {
 		was := earlier[s.name]
 		delete(earlier, s.name)
-		initial = initial || was.InitialListPhase
-		synced = synced && s.Status == v1alpha2.ResourceSyncStatusSyncing && !s.InitialListPhase
 		switch {
 		case troubled(s.Reason) && was.Reason != s.Reason:
 			if trouble[s.Reason] == nil {
@@ -138,9 +135,6 @@ func (m *Manager) announceResources(p *v1alpha2.PediaCluster, before, after []na
 	if len(removed) > 0 {
 		m.event(p, corev1.EventTypeNormal, eventRemoved, "not synced any more: "+listed(removed))
 	}
-	if initial && synced {
-		m.event(p, corev1.EventTypeNormal, eventSynced, fmt.Sprintf("all objects of %d resources are stored", len(after)))
-	}
 }
 
 // listed names some of the resources, and says how many more there are.
@@ -163,12 +157,22 @@ func (c *cluster) noteUnserved(names []string) {
 	}
 }
 
-// announceUnserved tells of what is selected in vain, once.
-func (m *Manager) announceUnserved(p *v1alpha2.PediaCluster, c *owned) {
+// announceRunning tells, once each, of what is selected in vain, and that all the rest is
+// stored, as the status that was written says.
+func (m *Manager) announceRunning(p *v1alpha2.PediaCluster, c *owned, written *v1alpha2.ClusterStatus) {
+	resources := resourceStates(written)
+	synced := len(resources) > 0 && !slices.ContainsFunc(resources, func(s namedState) bool {
+		return s.Status != v1alpha2.ResourceSyncStatusSyncing || s.InitialListPhase
+	})
 	c.mu.Lock()
 	names, news := c.unserved, c.unservedNews
 	c.unservedNews = false
+	first := synced && !c.announced
+	c.announced = c.announced || synced
 	c.mu.Unlock()
+	if first {
+		m.event(p, corev1.EventTypeNormal, eventSynced, fmt.Sprintf("all objects of %d resources are stored", len(resources)))
+	}
 	if news && len(names) > 0 {
 		m.event(p, corev1.EventTypeWarning, eventNotServed, "selected, but the cluster doesn't have them, or not to be listed and watched: "+listed(names))
 	}

@@ -53,7 +53,9 @@ func TestOwnerIsTold(t *testing.T) {
 		"Normal Running cluster synchro is running", "Normal Healthy cluster health responded with ok",
 		"Warning ResourceNotServed selected, but the cluster doesn't have them, or not to be listed and watched: nope, *.gone.io, things.gone.io",
 	} {
-		require.True(t, slices.Contains(events, want) || told(t, recorder, want) != nil, want)
+		if !slices.Contains(events, want) {
+			events = append(events, told(t, recorder, want)...)
+		}
 	}
 
 	w.storage.FailWith(func(_ string, changes []storage.Change) error {
@@ -102,11 +104,11 @@ func TestNobodyIsToldTwice(t *testing.T) {
 		return v1alpha2.ClusterStatus{Conditions: []metav1.Condition{{Type: kind, Status: status, Reason: reason, Message: message}}}
 	}
 	healthy, running := v1alpha2.ClusterHealthyCondition, v1alpha2.SynchroRunningCondition
-	resources := func(reason string, initial bool, names ...string) (status v1alpha2.ClusterStatus) {
+	resources := func(reason string, names ...string) (status v1alpha2.ClusterStatus) {
 		group := v1alpha2.ClusterGroupResourcesStatus{Group: "apps"}
 		for _, name := range names {
 			group.Resources = append(group.Resources, v1alpha2.ClusterResourceStatus{Name: name, SyncConditions: []v1alpha2.ClusterResourceSyncCondition{
-				{Version: "v1", Status: "Syncing", Reason: reason, Message: "why", InitialListPhase: initial},
+				{Version: "v1", Status: "Syncing", Reason: reason, Message: "why"},
 			}})
 		}
 		status.SyncResources = append(status.SyncResources, group)
@@ -129,10 +131,8 @@ func TestNobodyIsToldTwice(t *testing.T) {
 		"ready follows":          {v1alpha2.ClusterStatus{}, condition(v1alpha2.ReadyCondition, "False", "NotReady", "x"), nil},
 		"a new version":          {v1alpha2.ClusterStatus{Version: "v1"}, v1alpha2.ClusterStatus{Version: "v2"}, []string{"Normal VersionChanged the cluster's version was v1 and is v2 now"}},
 		"the first version":      {v1alpha2.ClusterStatus{}, v1alpha2.ClusterStatus{Version: "v2"}, nil},
-		"all stored":             {resources("", true, "a", "b"), resources("", false, "a", "b"), []string{"Normal Synced all objects of 2 resources are stored"}},
-		"still being stored":     {resources("", true, "a"), resources("", true, "a"), nil},
-		"trouble of many":        {resources("", false, many...), resources(reasonStorageFailed, false, many...), []string{"Warning StorageExpection r0.v1.apps, r1.v1.apps, r2.v1.apps, r3.v1.apps, r4.v1.apps, r5.v1.apps, r6.v1.apps, r7.v1.apps, r8.v1.apps, r9.v1.apps and 2 more: why"}},
-		"the same trouble":       {resources(reasonStorageFailed, false, "a"), resources(reasonStorageFailed, false, "a"), nil},
+		"trouble of many":        {resources("", many...), resources(reasonStorageFailed, many...), []string{"Warning StorageExpection r0.v1.apps, r1.v1.apps, r2.v1.apps, r3.v1.apps, r4.v1.apps, r5.v1.apps, r6.v1.apps, r7.v1.apps, r8.v1.apps, r9.v1.apps and 2 more: why"}},
+		"the same trouble":       {resources(reasonStorageFailed, "a"), resources(reasonStorageFailed, "a"), nil},
 	} {
 		m.announce(p, &tc.before, &tc.after)
 		var got []string

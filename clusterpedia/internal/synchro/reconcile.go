@@ -247,15 +247,15 @@ func (m *Manager) keep(ctx context.Context, p *v1alpha2.PediaCluster) error {
 // updateRunning is updateStatus with what is known of a cluster added, which is told what
 // was written.
 func (m *Manager) updateRunning(ctx context.Context, p *v1alpha2.PediaCluster, c *owned, build func(*v1alpha2.ClusterStatus)) error {
-	var pruned []v1alpha2.PrunedResourceStatus
+	var after *v1alpha2.ClusterStatus
 	written, err := m.tryStatus(ctx, p, func(status *v1alpha2.ClusterStatus) {
 		build(status)
 		c.writeStatus(status)
-		pruned = status.PrunedFields
+		after = status
 	})
 	if written {
-		c.statusWritten(pruned)
-		m.announceUnserved(p, c)
+		c.statusWritten(after.PrunedFields)
+		m.announceRunning(p, c, after)
 	}
 	return settledStatus(err)
 }
