@@ -59,7 +59,7 @@ type deployment struct {
 // users are those of the contract and those of rights, by their tokens.
 func users() map[string]string {
 	all := map[string]string{"stranger": "bad-token", "anonymous": ""}
-	for _, name := range []string{"admin", "alice", "bob", "carol"} {
+	for _, name := range []string{"admin", "alice", "bob", "carol", "walter"} {
 		all[name] = name + "-token"
 	}
 	for _, r := range rights() {

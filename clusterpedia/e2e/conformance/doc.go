@@ -10,7 +10,8 @@
 // and cluster-2 have 18 objects each (fixture_test.go), and cluster-2 cannot be reached any
 // more; cluster-3 has no conditions; cluster-4 is in its initial list; cluster-5 has no
 // address. The users are admin, alice (cluster-1), bob (the core group of all clusters), carol
-// (collections), a stranger with a bad token, and anonymous.
+// (collections), walter (nothing), a stranger with a bad token, and anonymous. Those of
+// rights_test.go may use all paths, and see little with --search-authorization=PerResource.
 //
 // # Add a case
 //
@@ -38,6 +39,13 @@
 // Cases run in parallel, on what the others see: they must not change anything. One with
 // a server runs on an apiserver with these arguments, on the same storage.
 //
+// # Callers with limited rights
+//
+// The cases of testdata/limited run on an apiserver with --search-authorization=PerResource;
+// memory has a deployment of its own for them. There, those of testdata/cases run once more as
+// operator, an administrator by RBAC, who must get the same answers as without it. In testdata/limited, too,
+// a case that has a server gets its arguments beside that one.
+//
 // # Run a case
 //
 // "make test-e2e" runs everything. One case, on one storage:
@@ -52,6 +60,19 @@
 // # Beyond cases
 //
 // TestDifferential asks all storages the same generated searches. TestPagesUnderWrites
-// reads lists while objects come and go. TestLiveWatch follows changes. TestStart starts
-// servers that must refuse to.
+// reads lists while objects come and go. TestLiveWatch follows changes, and TestRightsOfWatches
+// those of rights. TestStart starts servers that must refuse to.
+//
+// These of the contract's section 12 are no cases of testdata:
+//
+//	63       TestKubectl
+//	172      TestReviews, and cases
+//	199      TestWatchTimeout
+//	211      TestSchema; from older releases on: TestAdopt of internalstorage/store
+//	213      storage-api/storagetest, "twice is the same as once"
+//	215, 216 storage-api/storagetest, "a deleted object is gone"
+//	217      TestDeletionTime; for all storage layers: storage-api/storagetest, "a put replaces
+//	         all of the earlier object"
+//	219      storage-api/storagetest, "content and order" of versions, which are typed
+//	220      TestClassify of internalstorage/dialect
 package conformance

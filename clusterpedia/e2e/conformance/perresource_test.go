@@ -143,7 +143,7 @@ func (d *deployment) open(ctx context.Context, t *testing.T, url string) opened 
 	require.NoError(t, err)
 	req.Header.Set("Authorization", "Bearer "+users()["lars"])
 	patient := &http.Client{Transport: d.client.Transport}
-	resp, err := patient.Do(req)
+	resp, err := patient.Do(req) //nolint:bodyclose // as the watch ends
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, resp.StatusCode)
 	o := opened{url, make(chan string, 1)}

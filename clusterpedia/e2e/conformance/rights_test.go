@@ -54,6 +54,8 @@ func rights() []right {
 		{user: "jane", rules: []any{see(everything, []any{"", "*", "nope", "cluster-9"}, read)}},
 		// Deployments of one cluster, and pods of two.
 		{user: "kate", rules: []any{see([]any{"deployments.apps"}, first, read), see([]any{"pods"}, []any{"cluster-1", "cluster-2"}, read)}},
+		// For whom reviews are made.
+		{user: "xenia", rules: []any{}},
 		// What tests give and take away.
 		{user: "lars", namespace: "default", rules: []any{see(everything, first, read)}},
 	}

@@ -151,3 +151,52 @@ func TestLiveWatch(t *testing.T) {
 		next("DELETED", name, "")
 	}
 }
+
+// TestWatchTimeout is case 199 of the contract: a watch ends when its client wants.
+func TestWatchTimeout(t *testing.T) {
+	t.Parallel()
+	d := shared.deployment(t, memory)
+	begin := time.Now()
+	r, err := d.send(t.Context(), &Case{}, "M/api/v1/configmaps?watch=true&timeoutSeconds=2")
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, r.status)
+	require.NotContains(t, string(r.body), "ERROR")
+	require.GreaterOrEqual(t, time.Since(begin), 2*time.Second)
+	require.Less(t, time.Since(begin), 30*time.Second)
+}
+
+// TestDeletionTime is case 217 of the contract: an object that is not deleted after all has
+// no deletion time in its row.
+//
+//nolint:tparallel // other tests would find the object, too
+func TestDeletionTime(t *testing.T) {
+	for _, d := range all(t) {
+		if d.database == nil {
+			continue
+		}
+		t.Run(d.storage, func(t *testing.T) {
+			t.Parallel()
+			ctx := t.Context()
+			member := newStub("saved", 1, served()...)
+			t.Cleanup(member.close)
+			put := func(deletion any) {
+				o := configMap("saved", "stays")
+				o["metadata"].(document)["deletionTimestamp"] = deletion
+				member.put(configMaps, o)
+			}
+			put("2022-03-01T00:00:00Z")
+			require.NoError(t, d.join(ctx, member))
+			t.Cleanup(func() { require.NoError(t, d.RemoveCluster(context.WithoutCancel(ctx), member.name)) })
+			for _, deletion := range []any{nil, "2022-03-02T00:00:00Z", nil} {
+				put(deletion)
+				require.NoError(t, d.until(ctx, func() error {
+					rows, err := d.database.read("SELECT CASE WHEN deleted_at IS NULL THEN 'none' ELSE 'some' END FROM resources WHERE cluster = 'saved' AND name = 'saved'")
+					if want := map[bool]string{true: "[none]", false: "[some]"}[deletion == nil]; err == nil && (len(rows) != 1 || rows[0] != want) {
+						err = fmt.Errorf("the deletion times are %s, not %s", rows, want)
+					}
+					return err
+				}))
+			}
+		})
+	}
+}
