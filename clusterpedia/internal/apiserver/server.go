@@ -125,7 +125,7 @@ func (s *Server) install(ctx context.Context, scheme *runtime.Scheme, client *cl
 		Count: count, KeepVersion: utilfeature.DefaultFeatureGate.Enabled(gateKeepVersion),
 	})
 	group := genericapiserver.NewDefaultAPIGroupInfo(v1beta1.GroupName, scheme, runtime.NewParameterCodec(scheme), serializer.NewCodecFactory(scheme))
-	collected, err := collections.New(ctx, st, params, count, resources.Warner{Clusters: clusters.Lister()}, checker)
+	collected, err := collections.New(ctx, st, params, count, resources.Warner{Clusters: clusters.Lister()}, checker, group.NegotiatedSerializer)
 	if err != nil {
 		return err
 	}

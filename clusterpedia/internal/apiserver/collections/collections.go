@@ -38,6 +38,7 @@ type Storage struct {
 	count   query.Count
 	warner  resources.Warner
 	checker *visibility.Checker
+	asJSON  runtime.Identifier
 	all     []storage.Collection
 }
 
@@ -52,9 +53,11 @@ var (
 // New asks a storage layer for its collections; one that defines none has none.
 // params are the URL parameters that the storage layer reads itself; count is whether the
 // objects behind a page are counted if the client doesn't say; warner warns of clusters;
-// checker, if not nil, limits searches to what callers may see.
-func New(ctx context.Context, st storage.Storage, params []string, count query.Count, warner resources.Warner, checker *visibility.Checker) (*Storage, error) {
-	s := &Storage{storage: st, params: params, count: count, warner: warner, checker: checker}
+// checker, if not nil, limits searches to what callers may see; serializer encodes answers.
+func New(
+	ctx context.Context, st storage.Storage, params []string, count query.Count, warner resources.Warner, checker *visibility.Checker, serializer runtime.NegotiatedSerializer,
+) (*Storage, error) {
+	s := &Storage{storage: st, params: params, count: count, warner: warner, checker: checker, asJSON: jsonEncoder(serializer)}
 	if layer, ok := st.(storage.Collections); ok {
 		all, err := layer.Collections(ctx)
 		if err != nil {
@@ -127,28 +130,19 @@ func (s *Storage) Get(ctx context.Context, name string, _ *metav1.GetOptions) (r
 	if request.table {
 		options.Query.Projection = query.Metadata
 	}
-	found := &v1beta1.CollectionResource{}
-	found.Name = name
-	seen := map[v1beta1.CollectionResourceType]bool{}
-	page, err := s.storage.List(ctx, options.Query, func(o *storage.Object) error {
-		o, err := resources.WithEvents(o)
-		if err != nil {
-			return err
-		}
-		t := v1beta1.CollectionResourceType{Group: o.Group, Version: o.Version, Kind: o.Kind, Resource: o.Resource.Resource}
-		if !seen[t] {
-			seen[t] = true
-			found.ResourceTypes = append(found.ResourceTypes, t)
-		}
-		found.Items = append(found.Items, runtime.RawExtension{Raw: slices.Clone(o.JSON)})
-		return nil
-	})
-	if err != nil {
+	found := &stream{name: name, asJSON: s.asJSON, metadata: options.ListMeta}
+	if err := open(ctx, s.storage, options.Query, found); err != nil {
 		return nil, resources.APIError(err, groupResource(), name)
 	}
-	list := options.ListMeta(page, int64(len(found.Items)))
-	found.Continue, found.RemainingItemCount = list.Continue, list.RemainingItemCount
-	return found, nil
+	if request.closes(found) && !audited(ctx) {
+		return found, nil
+	}
+	defer found.stop()
+	whole, err := found.whole()
+	if err != nil {
+		return nil, err
+	}
+	return whole, nil
 }
 
 func groupResource() schema.GroupResource { return v1beta1.Resource(Resource) }
@@ -156,21 +150,42 @@ func groupResource() schema.GroupResource { return v1beta1.Resource(Resource) }
 // request is what Get needs of a request beyond what the stock handler gives it.
 type request struct {
 	values url.Values
-	// table says that the client prefers a Table.
-	table bool
+	// table says that the client prefers a Table, and transformed that it accepts something
+	// else than the collection itself.
+	table, transformed bool
+	// opened is what was found, until the answer is written.
+	opened *stream
 }
 
 type requestKey struct{}
 
-func requestFrom(ctx context.Context) request {
-	r, _ := ctx.Value(requestKey{}).(request)
-	return r
+func requestFrom(ctx context.Context) *request {
+	if r, ok := ctx.Value(requestKey{}).(*request); ok {
+		return r
+	}
+	return &request{transformed: true}
 }
 
-// WithRequest is a filter that keeps for Get what a client asks for.
+// closes leaves it to the request to stop a stream, if it may be answered with one.
+func (r *request) closes(s *stream) bool {
+	if r.transformed {
+		return false
+	}
+	r.opened = s
+	return true
+}
+
+// WithRequest is a filter that keeps for Get what a client asks for. It stands right before
+// the handlers, and closes what Get opened when they have answered.
 func WithRequest(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		kept := request{values: req.URL.Query(), table: prefersTable(req.Header.Get("Accept"))}
+		accept := strings.Join(req.Header.Values("Accept"), ",")
+		kept := &request{values: req.URL.Query(), table: prefersTable(req.Header.Get("Accept")), transformed: strings.Contains(accept, "as=")}
+		defer func() {
+			if kept.opened != nil {
+				kept.opened.stop()
+			}
+		}()
 		next.ServeHTTP(w, req.WithContext(context.WithValue(req.Context(), requestKey{}, kept)))
 	})
 }

@@ -10,6 +10,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apiserver/pkg/endpoints/filters"
 	"k8s.io/client-go/tools/cache"
 
@@ -71,9 +74,18 @@ func fixture(t *testing.T) *Storage {
 	s, err := New(t.Context(), &shelf{objects: []storage.Object{
 		thing(t, "one", "", "v1", "pods", "Pod", "p"), thing(t, "two", "", "v1", "pods", "Pod", "p"),
 		thing(t, "one", "apps", "v1", "deployments", "Deployment", "d"), thing(t, "one", "example.io", "v2", "widgets", "Widget", "w"),
-	}}, nil, query.CountNone, warner(t), nil)
+	}}, nil, query.CountNone, warner(t), nil, codecs(t))
 	require.NoError(t, err)
 	return s
+}
+
+// codecs encode as those of the server do.
+func codecs(t *testing.T) runtime.NegotiatedSerializer {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	require.NoError(t, v1beta1.AddToScheme(scheme))
+	metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"})
+	return serializer.NewCodecFactory(scheme)
 }
 
 // warner knows the cluster two, which syncs pods and cannot be reached.
@@ -113,6 +125,9 @@ func get(t *testing.T, s *Storage, name, rawQuery string) (*v1beta1.CollectionRe
 		obj, getErr := s.Get(req.Context(), name, nil)
 		found, _ = obj.(*v1beta1.CollectionResource)
 		err = getErr
+		if s, ok := obj.(*stream); ok {
+			found, err = s.whole()
+		}
 	})).ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?"+rawQuery, nil))
 	return found, err
 }
@@ -191,7 +206,7 @@ func TestTables(t *testing.T) {
 // TestWithoutCollections serves a storage layer that defines none.
 func TestWithoutCollections(t *testing.T) {
 	t.Parallel()
-	s, err := New(t.Context(), struct{ storage.Storage }{}, nil, query.CountNone, warner(t), nil)
+	s, err := New(t.Context(), struct{ storage.Storage }{}, nil, query.CountNone, warner(t), nil, codecs(t))
 	require.NoError(t, err)
 	_, err = get(t, s, "any", "groups=apps")
 	require.ErrorContains(t, err, "not found")

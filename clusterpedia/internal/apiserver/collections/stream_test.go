@@ -1,0 +1,135 @@
+package collections
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"k8s.io/apiserver/pkg/endpoints/handlers/negotiation"
+	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
+
+	"clusterpedia.io/api/clusterpedia/v1beta1"
+	"clusterpedia.io/storage-api/query"
+	"clusterpedia.io/storage-api/storage"
+)
+
+// faulty lists some objects, and then fails. It tells when a list has ended.
+type faulty struct {
+	*shelf
+	after int
+	fault error
+	ended chan error
+}
+
+func (f *faulty) List(ctx context.Context, q *query.Query, yield func(*storage.Object) error) (page storage.Page, err error) {
+	defer func() { f.ended <- err }()
+	n := 0
+	return f.shelf.List(ctx, q, func(o *storage.Object) error {
+		if n++; n > f.after && f.fault != nil {
+			return f.fault
+		}
+		return yield(o)
+	})
+}
+
+// serveStorage answers as the stock handler does.
+func serveStorage(t *testing.T, st storage.Storage) *httptest.Server {
+	t.Helper()
+	encoders := codecs(t)
+	s, err := New(t.Context(), st, nil, query.CountNone, warner(t), nil, encoders)
+	require.NoError(t, err)
+	server := httptest.NewServer(WithRequest(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		obj, err := s.Get(req.Context(), "any", nil)
+		if err != nil {
+			responsewriters.ErrorNegotiated(err, encoders, v1beta1.GroupVersion, w, req)
+			return
+		}
+		responsewriters.WriteObjectNegotiated(encoders, negotiation.DefaultEndpointRestrictions, v1beta1.GroupVersion, w, req, http.StatusOK, obj, false)
+	})))
+	t.Cleanup(server.Close)
+	return server
+}
+
+func read(t *testing.T, server *httptest.Server, path, accept string) (code int, text string, err error) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+path, nil)
+	require.NoError(t, err)
+	req.Header.Set("Accept", accept)
+	resp, err := server.Client().Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { _ = resp.Body.Close() }() // after it was cut off
+	body, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(body), err
+}
+
+// What flows is the same JSON as that of the whole.
+func TestStream(t *testing.T) {
+	t.Parallel()
+	shown := fixture(t).storage.(*shelf)
+	for _, query := range []string{"groups=*", "groups=*&limit=3", "groups=*&limit=2&withContinue=true", "groups=nobody.io", "resources=/pods", "groups=*&onlyMetadata=true"} {
+		f := &faulty{shelf: shown, ended: make(chan error, 10)}
+		server := serveStorage(t, f)
+		code, flowed, err := read(t, server, "/?"+query, "application/json")
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, code, flowed)
+		_, pretty, err := read(t, server, "/?"+query+"&pretty=true", "application/json")
+		require.NoError(t, err)
+		require.Contains(t, pretty, "\n  ", "it is encoded as a whole")
+		require.JSONEq(t, pretty, flowed)
+		require.Equal(t, byte('\n'), flowed[len(flowed)-1])
+		_, yaml, err := read(t, server, "/?"+query, "application/yaml")
+		require.NoError(t, err)
+		require.Contains(t, yaml, "kind: CollectionResource")
+		for range 3 {
+			require.NoError(t, <-f.ended)
+		}
+	}
+}
+
+// A search that fails before its first object is answered with a Status; one that fails
+// later is cut off, since its end would be taken for that of the collection.
+func TestStreamFails(t *testing.T) {
+	t.Parallel()
+	shown := fixture(t).storage.(*shelf)
+	for after, code := range []int{http.StatusInternalServerError, http.StatusOK, http.StatusOK} {
+		f := &faulty{shelf: shown, after: after, fault: errors.New("secret of the database"), ended: make(chan error, 10)}
+		server := serveStorage(t, f)
+		got, body, err := read(t, server, "/?groups=*", "application/json")
+		if after == 0 {
+			require.NoError(t, err)
+			require.Equal(t, code, got)
+			require.Contains(t, body, `"kind":"Status"`)
+		} else {
+			require.Error(t, err)
+		}
+		require.NotContains(t, body, "secret")
+		require.Error(t, <-f.ended)
+		got, body, err = read(t, server, "/?groups=*", "application/yaml")
+		require.NoError(t, err)
+		require.Equal(t, http.StatusInternalServerError, got, body)
+	}
+}
+
+// What was opened and never read ends with its request.
+func TestStreamEnds(t *testing.T) {
+	t.Parallel()
+	f := &faulty{shelf: fixture(t).storage.(*shelf), ended: make(chan error, 1)}
+	s, err := New(t.Context(), f, nil, query.CountNone, warner(t), nil, codecs(t))
+	require.NoError(t, err)
+	var obj any
+	running := 0
+	WithRequest(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		obj, err = s.Get(req.Context(), "any", nil)
+		running = cap(f.ended) - len(f.ended)
+	})).ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?groups=*", nil))
+	require.NoError(t, err)
+	require.IsType(t, &stream{}, obj)
+	require.Equal(t, 1, running)
+	require.ErrorIs(t, <-f.ended, errClosed)
+}
