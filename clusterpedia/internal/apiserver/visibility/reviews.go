@@ -2,6 +2,7 @@ package visibility
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -22,8 +23,10 @@ const (
 	maxReviews = 1000
 	// maxAnswers bounds the answers that are remembered.
 	maxAnswers = 100_000
-	// maxName is the length of the longest name of a cluster or namespace.
-	maxName = 253
+	// maxName and maxResource are the lengths of the longest name of a cluster or namespace,
+	// and of a resource with its group and subresource. Longer ones are those of nothing, and
+	// not to be remembered.
+	maxName, maxResource = 253, 1000
 )
 
 // everyCluster stands for all clusters: in a review, no name stands for all objects.
@@ -37,12 +40,15 @@ type search struct {
 	*Checker
 	verb, subresource string
 	reviews           int
-	// caller identifies who searches.
-	caller string
+	// caller identifies who searches, once somebody is asked about.
+	caller *identity
 }
 
 // question is one review.
-type question struct{ caller, verb, resource, subresource, namespace, cluster string }
+type question struct {
+	caller                                              identity
+	verb, resource, subresource, namespace, clusterName string
+}
 
 // errTooMany ends a search that takes too many reviews, or finds too many places.
 var errTooMany = errors.New("what the caller may see is in too many places")
@@ -67,7 +73,7 @@ func (s *search) bounded(r schema.GroupResource, q *query.Query, search func() e
 
 // allowed asks for one namespace of a cluster, or for the whole cluster, or for all.
 func (s *search) allowed(ctx context.Context, r schema.GroupResource, cluster, namespace string) (bool, error) {
-	if len(cluster) > maxName || len(namespace) > maxName {
+	if len(cluster) > maxName || len(namespace) > maxName || len(r.Group)+len(r.Resource)+len(s.subresource) > maxResource {
 		return false, nil
 	}
 	allowed, err := s.ask(ctx, r, cluster, namespace)
@@ -85,10 +91,11 @@ func (s *search) ask(ctx context.Context, r schema.GroupResource, name, namespac
 	if !ok {
 		return false, apierrors.NewInternalError(errors.New("no user found in the context"))
 	}
-	if s.caller == "" {
-		s.caller = identity(caller)
+	if s.caller == nil {
+		id := identify(caller)
+		s.caller = &id
 	}
-	asked := question{s.caller, s.verb, r.String(), s.subresource, namespace, name}
+	asked := question{*s.caller, s.verb, r.String(), s.subresource, namespace, name}
 	if answer, found := s.answers.Get(asked); found {
 		allowed, _ := answer.(bool) // nothing else is kept
 		return allowed, nil
@@ -112,12 +119,14 @@ func (s *search) ask(ctx context.Context, r schema.GroupResource, name, namespac
 }
 
 // identity tells apart callers who may have other rights.
-func identity(u user.Info) string {
+type identity [sha256.Size]byte
+
+func identify(u user.Info) identity {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%q %q %q", u.GetName(), u.GetUID(), u.GetGroups())
 	extra := u.GetExtra()
 	for _, key := range slices.Sorted(maps.Keys(extra)) {
 		fmt.Fprintf(&text, " %q=%q", key, extra[key])
 	}
-	return text.String()
+	return sha256.Sum256([]byte(text.String()))
 }

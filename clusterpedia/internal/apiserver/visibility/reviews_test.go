@@ -2,13 +2,14 @@ package visibility
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
-	apirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac"
 
 	"clusterpedia.io/storage-api/query"
@@ -56,10 +57,28 @@ func TestAnswers(t *testing.T) {
 		{Name: `alice" "1`},
 	} {
 		before := r.asked.Load()
-		_ = c.Get(apirequest.WithUser(t.Context(), &other), pods, "one", "team")
+		_ = c.Get(request.WithUser(t.Context(), &other), pods, "one", "team")
 		require.Greater(t, r.asked.Load(), before, other)
 	}
 	require.Error(t, c.Get(t.Context(), pods, "one", "team"), "nobody may see nothing")
+}
+
+// Names that nothing has are not asked for, nor remembered.
+func TestLongNames(t *testing.T) {
+	t.Parallel()
+	r := &rules{}
+	c := checker(t, r)
+	long := strings.Repeat("x", 2000)
+	for _, info := range []*request.RequestInfo{
+		{Namespace: long, Resource: "pods"}, {Resource: long}, {APIGroup: long, Resource: "pods"}, {Resource: "pods", Subresource: long},
+	} {
+		info.IsResourceRequest, info.Verb = true, "get"
+		before := r.asked.Load()
+		require.ErrorContains(t, c.Reach(as(t, "alice"), "one", info), "is forbidden")
+		require.LessOrEqual(t, r.asked.Load(), before+1, "for the whole cluster, if that has a name")
+		require.ErrorContains(t, c.Reach(as(t, "alice"), long, info), "is forbidden")
+		require.LessOrEqual(t, r.asked.Load(), before+1)
+	}
 }
 
 // clusterRoles allow what Kubernetes' RBAC takes ClusterRoles with these rules for.
