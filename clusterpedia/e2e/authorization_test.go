@@ -13,7 +13,8 @@ import (
 )
 
 // rights are those of docs/search-authorization.md: alice may see one namespace of one
-// cluster, bob the deployments of all clusters, carol what everybody may.
+// cluster, bob the deployments of all clusters, dave everything, erin one cluster, and carol
+// what everybody may.
 const rights = `
 apiVersion: v1
 kind: Namespace
@@ -57,6 +58,32 @@ metadata: {name: search-deployments}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: search-deployments}
 subjects:
 - {apiGroup: rbac.authorization.k8s.io, kind: User, name: bob}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: search-everything}
+rules:
+- {apiGroups: [search.clusterpedia.io], resources: ["*"], verbs: [get, list, watch]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: search-everything}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: search-everything}
+subjects:
+- {apiGroup: rbac.authorization.k8s.io, kind: User, name: dave}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: search-all-of-member-1}
+rules:
+- {apiGroups: [search.clusterpedia.io], resources: ["*"], resourceNames: [member-1], verbs: [get, list, watch]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: search-all-of-member-1}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: search-all-of-member-1}
+subjects:
+- {apiGroup: rbac.authorization.k8s.io, kind: User, name: erin}
 `
 
 // TestSearchAuthorization lets callers with few rights search: each sees exactly what
@@ -110,6 +137,10 @@ func searchAuthorization(t *testing.T, storage, config string) {
 	require.Empty(t, all)
 	require.Len(t, places("bob", "get", "deployments", "-A"), 8, "four namespaces of both clusters")
 	require.Empty(t, places("bob", "get", "secrets", "-A"))
+	for _, resource := range []string{"deployments", "secrets"} {
+		require.Len(t, places("dave", "get", resource, "-A"), 8, resource)
+		require.Len(t, places("erin", "get", resource, "-A"), 4, resource)
+	}
 
 	for _, tc := range []struct {
 		who  string
