@@ -2,7 +2,9 @@ package collections
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -132,4 +134,25 @@ func TestStreamEnds(t *testing.T) {
 	require.IsType(t, &stream{}, obj)
 	require.Equal(t, 1, running)
 	require.ErrorIs(t, <-f.ended, errClosed)
+}
+
+// A long collection is compressed, as a whole one would be.
+func TestStreamCompressed(t *testing.T) {
+	t.Parallel()
+	many := &shelf{}
+	for i := range 2000 {
+		many.objects = append(many.objects, thing(t, "one", "", "v1", "pods", "Pod", fmt.Sprint("pod-", i)))
+	}
+	server := serveStorage(t, &faulty{shelf: many, ended: make(chan error, 10)})
+	for query, compressed := range map[string]bool{"groups=*": true, "groups=*&limit=3": false} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/?"+query, nil)
+		require.NoError(t, err)
+		resp, err := server.Client().Do(req) // which decompresses what it has asked to be
+		require.NoError(t, err)
+		var found v1beta1.CollectionResource
+		require.NoError(t, json.NewDecoder(resp.Body).Decode(&found))
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, compressed, resp.Uncompressed, query)
+		require.Equal(t, compressed, len(found.Items) == len(many.objects))
+	}
 }
