@@ -26,15 +26,16 @@ type limits struct {
 	resource discovery.Resource
 	// asked is the query before it was limited.
 	asked query.Query
-	// watched tells apart what the caller may watch: empty for everything.
-	watched string
+	// seen tells apart what the caller may list and watch: empty for everything. To watch
+	// alone would not do: answers about both may be remembered for different times.
+	seen string
 }
 
-// notAtAll stands in limits.watched for what may be listed, but not watched.
+// notAtAll stands in limits.seen for what may be listed and not watched, or the reverse.
 const notAtAll = "-"
 
 // applyLimits limits a query to what the caller may list or watch. If the storage layer
-// can be watched, a list also finds out what its caller may watch from there on.
+// can be watched, it also finds out what the caller may do of the other.
 func applyLimits(ctx context.Context, checker *visibility.Checker, r discovery.Resource, verb string, q *query.Query, watchable bool) (*limits, error) {
 	l := &limits{checker: checker, resource: r, asked: *q}
 	if err := checker.Limit(ctx, verb, r, q); err != nil {
@@ -43,24 +44,38 @@ func applyLimits(ctx context.Context, checker *visibility.Checker, r discovery.R
 	if err := WithoutForbiddenEvents(ctx, checker, q); err != nil {
 		return nil, err
 	}
-	if verb == "watch" {
-		l.watched = visibility.Fingerprint(q)
-		return l, nil
-	}
 	if !watchable {
 		return l, nil
 	}
 	var err error
-	if l.watched, err = l.mayWatch(ctx); apierrors.IsForbidden(err) {
-		l.watched, err = notAtAll, nil
-	}
+	l.seen, err = l.sees(ctx, verb, visibility.Fingerprint(q))
 	return l, err
 }
 
-// mayWatch asks what the caller may watch now.
-func (l *limits) mayWatch(ctx context.Context) (string, error) {
+// sees asks what the caller may list and watch now. Of one verb it may be known.
+func (l *limits) sees(ctx context.Context, knownVerb, known string) (string, error) {
+	var parts []string
+	for _, verb := range []string{"list", "watch"} {
+		part := known
+		if verb != knownVerb {
+			var err error
+			if part, err = l.seesBy(ctx, verb); err != nil {
+				return "", err
+			}
+		}
+		parts = append(parts, part)
+	}
+	if seen := strings.Join(parts, "."); seen != "." {
+		return seen, nil
+	}
+	return "", nil
+}
+
+func (l *limits) seesBy(ctx context.Context, verb string) (string, error) {
 	q := l.asked
-	if err := l.checker.Limit(ctx, "watch", l.resource, &q); err != nil {
+	if err := l.checker.Limit(ctx, verb, l.resource, &q); apierrors.IsForbidden(err) {
+		return notAtAll, nil
+	} else if err != nil {
 		return "", err
 	}
 	if q.Events {
@@ -77,19 +92,19 @@ func (l *limits) mayWatch(ctx context.Context) (string, error) {
 
 // mark adds that to a version.
 func (l *limits) mark(version string) string {
-	if l == nil || l.watched == "" || version == "" {
+	if l == nil || l.seen == "" || version == "" {
 		return version
 	}
-	return version + "." + l.watched
+	return version + "." + l.seen
 }
 
 // unmark returns the storage layer's version, or storage.ErrExpired for one that was read
 // with other rights.
 func (l *limits) unmark(version string) (string, error) {
-	if l == nil || l.watched == "" || version == "" {
+	if l == nil || l.seen == "" || version == "" {
 		return version, nil
 	}
-	version, ok := strings.CutSuffix(version, "."+l.watched)
+	version, ok := strings.CutSuffix(version, "."+l.seen)
 	if !ok {
 		return "", storage.ErrExpired
 	}
@@ -104,7 +119,7 @@ func (l *limits) listMeta(of func(query.Page, int64) metav1.ListMeta) func(query
 	}
 }
 
-// awaitChange returns when the caller may watch something else than at first, or nobody
+// awaitChange returns when the caller may see something else than at first, or nobody
 // can say so, with the reason. It returns nil when ctx ends.
 func (l *limits) awaitChange(ctx context.Context, every time.Duration) error {
 	if l == nil {
@@ -116,9 +131,9 @@ func (l *limits) awaitChange(ctx context.Context, every time.Duration) error {
 			return nil
 		case <-time.After(wait.Jitter(every, 0.2)):
 		}
-		now, err := l.mayWatch(ctx)
+		now, err := l.sees(ctx, "", "")
 		switch {
-		case apierrors.IsForbidden(err), err == nil && now != l.watched:
+		case err == nil && now != l.seen:
 			return apierrors.NewResourceExpired("what you may see has changed: list again")
 		case err != nil && ctx.Err() == nil:
 			return err
