@@ -76,6 +76,9 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	c.Engine, c.Command = oldtable.Engine(*engine), "make bench PROFILE="+*profile
+	if c.Engine != oldtable.PostgreSQL {
+		c.Command += " BENCH_ARGS='--engine " + *engine + "'"
+	}
 	if *only != "" {
 		c.Only = strings.Split(*only, ",")
 	}
