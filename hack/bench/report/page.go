@@ -38,6 +38,9 @@ turns, so that whatever else the machine does meets all of them:
 * **floor**: the least that any server could do. Bytes go from the driver to the socket, for rows of text compressed by
   LZ4. It knows no conditions, and writes with COPY.
 
+Before a request is measured, the objects that the servers give are compared. Profile ` + "`million`" + ` needs 20 GB in the
+temporary directory (` + "`BENCH_ARGS='--dir /another'`" + `), and about 20 minutes.
+
 *min* is the fastest request of all rounds. CPU, allocations and sizes are those of the round in which they were
 least, for one request; database CPU is that of all its processes. *Growth of RSS* is the peak of the server's resident
 memory above what it had when it was idle, before its first large list.

@@ -55,6 +55,25 @@ func TestPage(t *testing.T) {
 	golden(t, "text.golden", results().Text())
 }
 
+func TestScaled(t *testing.T) {
+	t.Parallel()
+	pods := results()
+	pods.Objects, pods.Synced = 28000, 14000
+	pods.Row("sync", "").By = map[string]Metrics{Own: {Rate: 2800, CPU: 120e-6, Database: 200e-6}}
+	pods.Row("sync-memory", "").By = map[string]Metrics{Own: {Memory: 14e6}}
+	million := results()
+	million.Objects, million.JSON = 1_000_000, 4867
+	million.Row("newest", "").By[Own][P50] = 1.6
+	page, err := Scaled("# Scale\n<!-- measured -->\nold\n<!-- /measured -->\nThe end.\n", pods, million)
+	require.NoError(t, err)
+	golden(t, "scale.golden", page)
+	again, err := Scaled(page, pods, million)
+	require.NoError(t, err)
+	require.Equal(t, page, again)
+	_, err = Scaled("# Scale\n", pods, million)
+	require.ErrorContains(t, err, "lacks the marks")
+}
+
 // What is written can be read, but for the samples, which are for benchstat.
 func TestWrite(t *testing.T) {
 	t.Parallel()

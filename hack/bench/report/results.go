@@ -66,9 +66,13 @@ type Sample struct {
 type Results struct {
 	Profile string `json:"profile"`
 	// Data says in a line what was loaded.
-	Data    string `json:"data"`
-	Engine  string `json:"engine"`
-	Machine string `json:"machine"`
+	Data string `json:"data"`
+	// Objects were loaded, of JSON bytes on average; Synced were copied by the manager.
+	Objects int     `json:"objects"`
+	JSON    float64 `json:"jsonBytes"`
+	Synced  int     `json:"synced,omitempty"`
+	Engine  string  `json:"engine"`
+	Machine string  `json:"machine"`
 	// Load is the machine's load average before and after.
 	Load    string `json:"load"`
 	Date    string `json:"date"`

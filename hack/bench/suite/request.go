@@ -1,10 +1,9 @@
 package suite
 
 import (
-	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -104,48 +103,38 @@ func askWith(ctx context.Context, client *http.Client, server *server, r request
 	if r.gzip && resp.Header.Get("Content-Encoding") != "gzip" {
 		return a, fmt.Errorf("%s: GET %s: the answer is not compressed", server.name, address)
 	}
-	var text bytes.Buffer
-	into := io.Discard
 	if r.read {
-		into = &text
+		if a.items, err = items(resp.Body, r.gzip); err != nil {
+			err = fmt.Errorf("%s: GET %s: %w", server.name, address, err)
+		}
+		return a, err
 	}
-	if a.bytes, err = io.Copy(into, resp.Body); err != nil {
+	if a.bytes, err = io.Copy(io.Discard, resp.Body); err != nil {
 		return a, fmt.Errorf("%s: GET %s: %w", server.name, address, err)
 	}
 	a.took = time.Since(began)
-	if !r.read {
-		return a, nil
-	}
-	var l list
-	if err := json.Unmarshal(text.Bytes(), &l); err != nil {
-		return a, fmt.Errorf("%s: GET %s: %w", server.name, address, err)
-	}
-	if a.items = slices.Concat(l.Items, l.Rows); len(a.items) == 0 && !strings.HasSuffix(l.Kind, "List") && l.Kind != "Table" {
-		a.items = []json.RawMessage{text.Bytes()}
-	}
 	return a, nil
 }
 
-// check sees to it that all servers give as many items, and some.
-func (s *suite) check(ctx context.Context, row row) error {
-	r := row.request
-	r.read, r.gzip = true, false
-	counts := map[string]int{}
-	for _, server := range s.of(row) {
-		a, err := s.ask(ctx, server, r)
-		if err != nil {
-			return err
-		}
-		counts[server.name] = len(a.items)
-	}
-	for name, n := range counts {
-		if n != counts[report.Own] {
-			return fmt.Errorf("%s: %s gives %d items and clusterpedia %d", row.name, name, n, counts[report.Own])
+// items reads the items of a list, the rows of a Table, or a single object.
+func items(body io.Reader, compressed bool) ([]json.RawMessage, error) {
+	if compressed {
+		var err error
+		if body, err = gzip.NewReader(body); err != nil {
+			return nil, err
 		}
 	}
-	if counts[report.Own] == 0 {
-		return errors.New(row.name + ": nothing is found")
+	text, err := io.ReadAll(body)
+	if err != nil {
+		return nil, err
 	}
-	s.say("%s: %d items", row.title, counts[report.Own])
-	return nil
+	var l list
+	if err := json.Unmarshal(text, &l); err != nil {
+		return nil, err
+	}
+	all := slices.Concat(l.Items, l.Rows)
+	if len(all) == 0 && !strings.HasSuffix(l.Kind, "List") && l.Kind != "Table" {
+		all = []json.RawMessage{text}
+	}
+	return all, nil
 }

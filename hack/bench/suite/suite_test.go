@@ -1,7 +1,11 @@
 package suite
 
 import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -59,4 +63,47 @@ func TestRows(t *testing.T) {
 	}
 	_, err := Named("huge")
 	require.EqualError(t, err, `unknown profile "huge", want one of million, pods, small`)
+}
+
+func TestSame(t *testing.T) {
+	t.Parallel()
+	item := func(text string) []json.RawMessage { return []json.RawMessage{json.RawMessage(text)} }
+	for name, c := range map[string]struct{ a, b, fails string }{
+		"other order":   {`{"metadata":{"uid":"1","name":"x"},"kind":"Pod"}`, `{"metadata":{"name":"x","uid":"1"}}`, ""},
+		"other objects": {`{"metadata":{"uid":"1"}}`, `{"metadata":{"uid":"2","name":"x"}}`, ""},
+		"differs":       {`{"metadata":{"uid":"1"}}`, `{"metadata":{"uid":"1","name":"x"}}`, "object 1 differs"},
+		"no object":     {`{"metadata":{"uid":"1"}}`, `{"metadata":{}}`, "without metadata.uid"},
+		"no JSON":       {`{"metadata":{"uid":"1"}}`, `{`, "unexpected end"},
+	} {
+		err := same(item(c.a), item(c.b))
+		if c.fails == "" {
+			require.NoError(t, err, name)
+			continue
+		}
+		require.ErrorContains(t, err, c.fails, name)
+	}
+}
+
+func TestItems(t *testing.T) {
+	t.Parallel()
+	var compressed bytes.Buffer
+	w := gzip.NewWriter(&compressed)
+	_, err := w.Write([]byte(`{"kind":"PodList","items":[{},{}]}`))
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	for name, c := range map[string]struct {
+		text  string
+		gzip  bool
+		items int
+	}{
+		"list":       {`{"kind":"PodList","items":[{},{}]}`, false, 2},
+		"compressed": {compressed.String(), true, 2},
+		"table":      {`{"kind":"Table","rows":[{}]}`, false, 1},
+		"none":       {`{"kind":"PodList","items":[]}`, false, 0},
+		"object":     {`{"kind":"Pod","metadata":{}}`, false, 1},
+	} {
+		got, err := items(strings.NewReader(c.text), c.gzip)
+		require.NoError(t, err, name)
+		require.Len(t, got, c.items, name)
+	}
 }

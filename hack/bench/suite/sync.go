@@ -128,6 +128,7 @@ func (s *suite) initialSync(ctx context.Context, m *member, managed *stack.Stack
 		return err
 	}
 	n := float64(m.objects)
+	s.results.Synced = m.objects
 	rate := report.Metrics{report.Rate: n / took, report.CPU: (after.server - before.server).Seconds() / n}
 	s.database(rate, after.database-before.database, m.objects)
 	s.add("sync", fmt.Sprintf("initial sync of %d objects", m.objects), m.objects, rate)

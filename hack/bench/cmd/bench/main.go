@@ -116,7 +116,28 @@ func page(from, into string) error {
 		return err
 	}
 	fmt.Fprintln(os.Stderr, "written:", path)
-	return nil
+	return scale(all, filepath.Join(into, "scale.md"))
+}
+
+// scale writes the figures of the page on scale anew, if there is one and they are known.
+func scale(all []*report.Results, path string) error {
+	named := map[string]*report.Results{}
+	for _, r := range all {
+		named[r.Profile] = r
+	}
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) || named["pods"] == nil || named["million"] == nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	page, err := report.Scaled(string(text), named["pods"], named["million"])
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	fmt.Fprintln(os.Stderr, "written:", path)
+	return os.WriteFile(path, []byte(page), 0o644)
 }
 
 // serve is a baseline as a server.
