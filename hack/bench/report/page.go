@@ -43,7 +43,7 @@ temporary directory (` + "`BENCH_ARGS='--dir /another'`" + `), and about 20 minu
 
 *min* is the fastest request of all rounds. CPU, allocations and sizes are those of the round in which they were
 least, for one request; database CPU is that of all its processes. *Growth of RSS* is the peak of the server's resident
-memory above what it had when it was idle, before its first large list.
+memory above the least that it had before, idle, without a large list.
 
 To compare two runs, keep ` + "`docs/benchmarks/PROFILE.txt`" + ` of the first:
 
