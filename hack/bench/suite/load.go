@@ -61,15 +61,18 @@ func (s *suite) load(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	config, err := s.engine.config(ownDatabase, nil)
-	if err != nil {
+	// Of many clusters at once, stand-ins of their API servers would be too great.
+	var own storage.Storage
+	if s.Profile.Lists {
+		if err := s.copyAll(ctx); err != nil {
+			return fmt.Errorf("copy the members: %w", err)
+		}
+		s.say("the manager has copied all members")
+	} else if own, err = s.openOwn(ctx); err != nil {
 		return err
+	} else {
+		defer func() { err = errors.Join(err, own.Close(ctx)) }()
 	}
-	own, err := openStore(ctx, config)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, own.Close(ctx)) }()
 	for _, table := range []struct {
 		database string
 		table    baselineTable
@@ -85,14 +88,14 @@ func (s *suite) load(ctx context.Context) (err error) {
 	}
 	clusters := make(chan int)
 	began := time.Now()
-	group, ctx := errgroup.WithContext(ctx)
+	group, inner := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer close(clusters)
 		for c := range s.Profile.Fleet.Clusters {
 			select {
 			case clusters <- c:
-			case <-ctx.Done():
-				return ctx.Err()
+			case <-inner.Done():
+				return inner.Err()
 			}
 		}
 		return nil
@@ -102,12 +105,26 @@ func (s *suite) load(ctx context.Context) (err error) {
 		n = 1 // SQLite has one writer, and in MariaDB INSERTs of many rows lock each other out
 	}
 	for range n {
-		group.Go(func() error { return s.loadClusters(ctx, own, clusters, began) })
+		group.Go(func() error { return s.loadClusters(inner, own, clusters, began) })
 	}
 	return group.Wait()
 }
 
-// loadClusters loads the clusters that it is given.
+// openOwn opens the storage layer on Clusterpedia's database, and registers the clusters
+// in place of a manager.
+func (s *suite) openOwn(ctx context.Context) (storage.Storage, error) {
+	if err := s.registerClusters(ctx); err != nil {
+		return nil, err
+	}
+	config, err := s.engine.config(ownDatabase, nil)
+	if err != nil {
+		return nil, err
+	}
+	return openStore(ctx, config)
+}
+
+// loadClusters loads the clusters that it is given, for Clusterpedia too if own is not
+// nil.
 func (s *suite) loadClusters(ctx context.Context, own storage.Storage, clusters <-chan int, began time.Time) (err error) {
 	sinks := map[string]loader{}
 	defer func() {
@@ -125,8 +142,10 @@ func (s *suite) loadClusters(ctx context.Context, own storage.Storage, clusters 
 	}
 	for c := range clusters {
 		err := s.batches(c, func(batch []*object.Object) error {
-			if err := own.Apply(ctx, storage.Writer{Cluster: s.Profile.Fleet.Cluster(c), Epoch: 1}, puts(batch)); err != nil {
-				return err
+			if own != nil {
+				if err := own.Apply(ctx, storage.Writer{Cluster: s.Profile.Fleet.Cluster(c), Epoch: 1}, puts(batch)); err != nil {
+					return err
+				}
 			}
 			for database, l := range sinks {
 				if database == floorDatabase && c > 1 && !s.Profile.Lists {

@@ -65,8 +65,8 @@ func (k *kind) path() string {
 }
 
 // newMember makes the objects of a cluster of the fleet: pods and their owners.
-func newMember(f fleet.Fleet, number int) (*member, error) {
-	m := &member{name: "member-" + strconv.Itoa(number), version: f.Size() + 1000, changed: make(chan struct{})}
+func newMember(f fleet.Fleet, number int, name string) (*member, error) {
+	m := &member{name: name, version: f.Size() + 1000, changed: make(chan struct{})}
 	m.kinds = []*kind{{"", "pods", "Pod", nil}, {"apps", "replicasets", "ReplicaSet", nil}, {"apps", "deployments", "Deployment", nil}}
 	for o := range f.Of(number) {
 		i := slices.IndexFunc(m.kinds, func(k *kind) bool { return k.name == o.Kind })

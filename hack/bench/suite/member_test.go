@@ -17,7 +17,7 @@ import (
 // pods to those who watch.
 func TestMember(t *testing.T) {
 	t.Parallel()
-	m, err := newMember(fleet.Fleet{Seed: 1, Clusters: 1, Namespaces: 3, Apps: 4, App: fleet.App{ReplicaSets: 1, Pods: 5, Services: 1}}, 0)
+	m, err := newMember(fleet.Fleet{Seed: 1, Clusters: 1, Namespaces: 3, Apps: 4, App: fleet.App{ReplicaSets: 1, Pods: 5, Services: 1}}, 0, "member")
 	require.NoError(t, err)
 	require.Equal(t, 4*(1+1+5), m.objects)
 	server := httptest.NewServer(m)

@@ -43,8 +43,8 @@ type server struct {
 	client    *http.Client
 }
 
-// startServers starts the host cluster, the apiserver on it, and the baselines.
-func (s *suite) startServers(ctx context.Context) error {
+// startHost starts the host cluster, and prepares it.
+func (s *suite) startHost(ctx context.Context) error {
 	testbed := filepath.Join(s.Repository, "hack", "testbed")
 	binaries, err := build.Programs(ctx, testbed, os.Stderr, build.ControlPlane()...)
 	if err != nil {
@@ -64,12 +64,11 @@ func (s *suite) startServers(ctx context.Context) error {
 		CRDs: filepath.Join(s.Repository, "charts", "clusterpedia", "crds"), Storage: "internal", StorageConfig: string(config),
 		APIServerArgs: []string{"--feature-gates=AllowRawSQLQuery=true"},
 	}
-	if err := s.stack.Install(ctx); err != nil {
-		return err
-	}
-	if err := s.registerClusters(ctx); err != nil {
-		return err
-	}
+	return s.stack.Install(ctx)
+}
+
+// startServers starts the apiserver and the baselines.
+func (s *suite) startServers(ctx context.Context) error {
 	own, err := s.stack.StartAPIServer(ctx)
 	if own != nil {
 		s.cleanup(func() error { return own.Stop(stopLimit) })

@@ -83,6 +83,9 @@ func (s *suite) start(ctx context.Context) (err error) {
 	if s.results.Engine, err = s.engine.version(ctx); err != nil {
 		return err
 	}
+	if err := s.startHost(ctx); err != nil {
+		return err
+	}
 	if err := s.load(ctx); err != nil {
 		return err
 	}

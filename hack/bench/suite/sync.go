@@ -40,7 +40,7 @@ func (s *suite) measureSync(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	m, err := newMember(s.Profile.Fleet, 0)
+	m, err := newMember(s.Profile.Fleet, 0, "member")
 	if err != nil {
 		return err
 	}
@@ -87,6 +87,70 @@ func (s *suite) openSync(ctx context.Context, manager *process.Process) (db *gor
 	return db, nil
 }
 
+// selected is what is copied of a member: all that it has.
+func selected() []stack.SyncResource {
+	return []stack.SyncResource{{Resources: []string{"pods"}}, {Group: "apps", Resources: []string{"deployments", "replicasets"}}}
+}
+
+// copyAll lets the built clustersynchro-manager fill Clusterpedia's database, so that it
+// holds what it holds in use.
+func (s *suite) copyAll(ctx context.Context) (err error) {
+	var served errgroup.Group
+	var members []*member
+	defer func() {
+		for _, m := range members {
+			err = errors.Join(err, m.stop())
+		}
+		err = errors.Join(err, served.Wait())
+	}()
+	objects := 0
+	for c := range s.Profile.Fleet.Clusters {
+		m, err := newMember(s.Profile.Fleet, c, s.Profile.Fleet.Cluster(c))
+		if err != nil {
+			return err
+		}
+		kubeconfig, err := m.start(s.host, s.dir, &served)
+		if err != nil {
+			return err
+		}
+		members = append(members, m)
+		if err := s.stack.AddCluster(ctx, m.name, kubeconfig, selected()...); err != nil {
+			return err
+		}
+		objects += m.objects
+	}
+	if objects != s.Profile.Fleet.Size() {
+		return fmt.Errorf("members have %d objects of %d", objects, s.Profile.Fleet.Size())
+	}
+	manager, err := s.stack.StartManager(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, manager.Stop(stopLimit)) }()
+	for _, m := range members {
+		if err := s.stack.WaitSynced(ctx, m.name, syncLimit, nil); err != nil {
+			return err
+		}
+	}
+	db, err := oldtable.Open(s.engine.kind, s.engine.dsn(ownDatabase))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeDB(db)) }()
+	return s.awaitRows(ctx, manager, db, objects)
+}
+
+// awaitRows returns when the manager has stored so many objects.
+func (s *suite) awaitRows(ctx context.Context, manager *process.Process, db *gorm.DB, objects int) error {
+	return manager.Until(ctx, syncLimit, func(ctx context.Context) error {
+		n, err := countRows(ctx, db)
+		if err == nil && int(n) < objects {
+			err = fmt.Errorf("%d of %d objects are stored", n, objects)
+		}
+		return err
+	})
+}
+
 func countRows(ctx context.Context, db *gorm.DB) (n int64, err error) {
 	return n, db.WithContext(ctx).Model(&oldtable.Resource{}).Count(&n).Error
 }
@@ -105,17 +169,10 @@ func (s *suite) initialSync(ctx context.Context, m *member, managed *stack.Stack
 		return err
 	}
 	began := time.Now()
-	if err := managed.AddCluster(ctx, m.name, kubeconfig, stack.SyncResource{Resources: []string{"pods"}}, stack.SyncResource{Group: "apps", Resources: []string{"deployments", "replicasets"}}); err != nil {
+	if err := managed.AddCluster(ctx, m.name, kubeconfig, selected()...); err != nil {
 		return err
 	}
-	err = manager.Until(ctx, syncLimit, func(ctx context.Context) error {
-		n, err := countRows(ctx, db)
-		if err == nil && int(n) < m.objects {
-			err = fmt.Errorf("%d of %d objects are stored", n, m.objects)
-		}
-		return err
-	})
-	if err != nil {
+	if err := s.awaitRows(ctx, manager, db, m.objects); err != nil {
 		return err
 	}
 	took := time.Since(began).Seconds()
