@@ -121,8 +121,8 @@ func fieldsOf(part string) string {
 
 // Field implements Dialect. The condition holds for more than is asked for: a number
 // equals one that is spelled otherwise.
-func (p postgres) Field(path []query.PathElement, texts []string) (Expr, bool) {
-	if !p.fieldIndex || len(path) < 2 || len(texts) > maxLabelValues || !slices.Contains(fieldParts(), path[0].Name) ||
+func (d postgres) Field(path []query.PathElement, texts []string) (Expr, bool) {
+	if !d.fieldIndex || len(path) < 2 || len(texts) > maxLabelValues || !slices.Contains(fieldParts(), path[0].Name) ||
 		slices.ContainsFunc(path, func(e query.PathElement) bool { return e.List }) || slices.Contains(notIndexed(), path[1].Name) {
 		return Expr{}, false
 	}

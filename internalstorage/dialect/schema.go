@@ -57,8 +57,8 @@ func labelTriggers() []string {
 	return []string{"resource_labels_insert", "resource_labels_update", "resource_labels_delete"}
 }
 
-// labelled says that the triggers are there that keep table resource_labels.
-func (s Schema) labelled() bool {
+// labeled says that the triggers are there that keep table resource_labels.
+func (s Schema) labeled() bool {
 	return !slices.ContainsFunc(labelTriggers(), func(name string) bool { return !s.Triggers[name] })
 }
 
@@ -66,7 +66,7 @@ func (s Schema) labelled() bool {
 // the labels of all rows.
 const MigrationLabels = 4
 
-func (s Schema) hasLabels() bool { return s.labelled() && s.Done(MigrationLabels) }
+func (s Schema) hasLabels() bool { return s.labeled() && s.Done(MigrationLabels) }
 
 // indexSteps returns the steps that make the indexes that there are not yet. A statement
 // is made of the index's name.
@@ -121,17 +121,15 @@ func (postgres) Schema(ctx context.Context, db *gorm.DB) (Schema, error) {
 	}
 	db = db.WithContext(ctx)
 	var collation *string
-	return have, errors.Join(
+	err = errors.Join(
 		db.Raw("SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace WHERE NOT i.indisvalid AND "+ours).Scan(&have.Broken).Error,
 		db.Raw("SELECT CASE WHEN c.collname = 'default' THEN (SELECT datcollate FROM pg_database WHERE datname = current_database()) ELSE c.collname END FROM pg_attribute a JOIN pg_collation c ON c.oid = a.attcollation "+
 			"WHERE a.attrelid = 'resources'::regclass AND a.attname = 'name'").Scan(&collation).Error,
 		db.Raw("SELECT CASE WHEN attcompression = 'l' THEN 'lz4' ELSE 'pglz' END FROM pg_attribute, pg_settings WHERE attrelid = 'resources'::regclass AND attname = 'object' "+
 			"AND pg_settings.name = 'default_toast_compression' AND 'lz4' = ANY(pg_settings.enumvals)").Scan(&have.Compression).Error,
-		func() error {
-			have.Bytewise = collation != nil && (*collation == "C" || *collation == "POSIX")
-			return nil
-		}(),
 	)
+	have.Bytewise = collation != nil && (*collation == "C" || *collation == "POSIX")
+	return have, err
 }
 
 // Online makes the indexes of labels over an expression: so they need no column, and rows
@@ -228,7 +226,7 @@ func (sqlite) Online(have Schema) []Step {
 		{"idx_created_at", "resources (created_at)"},
 		{"idx_resource_owners_owner_uid", "resource_owners (owner_uid)"},
 	})
-	if have.labelled() {
+	if have.labeled() {
 		return steps
 	}
 	const labels = "json_extract(%[1]s.object, '$.metadata.labels')"
@@ -298,7 +296,7 @@ func (mysql) Online(have Schema) []Step {
 			"CREATE INDEX idx_type_newest ON resources (`group`, version, resource, created_at DESC, cluster, namespace, name)",
 		}})
 	}
-	if have.labelled() {
+	if have.labeled() {
 		return steps
 	}
 	insert := "INSERT IGNORE INTO resource_labels (id, name, value) SELECT NEW.id, n.name, v.value FROM " + fmt.Sprintf(mysqlLabels, "NEW.object") + "; "

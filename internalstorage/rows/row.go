@@ -234,7 +234,11 @@ func (s *Scanner) finish(o *object.Object) error {
 func (s *Scanner) readOwners(o *object.Object) error {
 	text := s.texts[owners]
 	// Nearly all objects have one owner, or none.
-	if inner, ok := bytes.CutPrefix(text, []byte(`["`)); len(text) > 0 && !(ok && string(bytes.TrimSuffix(inner, []byte(`"]`))) == o.Controller) {
+	controller, ok := bytes.CutPrefix(text, []byte(`["`))
+	if ok {
+		controller, ok = bytes.CutSuffix(controller, []byte(`"]`))
+	}
+	if len(text) > 0 && (!ok || string(controller) != o.Controller) {
 		if err := json.Unmarshal(text, &o.Owners); err != nil {
 			return fmt.Errorf("owners: %w", err)
 		}

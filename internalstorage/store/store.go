@@ -72,16 +72,16 @@ func Driver(version string) storage.Driver {
 func Open(ctx context.Context, settings storage.Settings) (storage.Storage, error) {
 	st, err := open(ctx, settings)
 	if err != nil {
-		return nil, oneLine{err}
+		return nil, oneLineError{err}
 	}
 	return st, nil
 }
 
-// oneLine is an error in one line; drivers like to use several.
-type oneLine struct{ error }
+// oneLineError is an error in one line; drivers like to use several.
+type oneLineError struct{ error }
 
-func (e oneLine) Error() string { return strings.Join(strings.Fields(e.error.Error()), " ") }
-func (e oneLine) Unwrap() error { return e.error }
+func (e oneLineError) Error() string { return strings.Join(strings.Fields(e.error.Error()), " ") }
+func (e oneLineError) Unwrap() error { return e.error }
 
 func open(ctx context.Context, settings storage.Settings) (*Store, error) {
 	c, err := config.Read(settings)

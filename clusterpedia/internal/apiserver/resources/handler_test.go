@@ -397,8 +397,8 @@ func TestStorageFaults(t *testing.T) {
 			req.Header.Set("Accept-Encoding", encoding)
 			cut, err := http.DefaultClient.Do(req)
 			if err == nil {
-				defer cut.Body.Close()
 				_, err = io.ReadAll(cut.Body)
+				require.NoError(t, cut.Body.Close())
 			}
 			require.Error(t, err, accept+" "+encoding)
 		}

@@ -3,6 +3,7 @@ package table
 import (
 	"encoding/json"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -19,12 +20,12 @@ func rows(t *testing.T, scheme *builtin.Scheme, doc []byte) (whole, quick []any)
 	if err == nil {
 		row, err := columns.Row(t.Context(), "c", obj)
 		require.NoError(t, err)
-		whole = append(row.Cells, row.Conditions)
+		whole = append(slices.Clone(row.Cells), row.Conditions)
 	}
 	if pod, err := readPod(doc); err == nil {
 		row, err := columns.Row(t.Context(), "c", pod)
 		require.NoError(t, err)
-		quick = append(row.Cells, row.Conditions)
+		quick = append(slices.Clone(row.Cells), row.Conditions)
 	}
 	return whole, quick
 }
