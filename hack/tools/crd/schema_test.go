@@ -58,6 +58,14 @@ spec.certData string {"format":"byte"}
 spec.keyData string {"format":"byte"}
 spec.kubeconfig string {"format":"byte"}
 spec.shardingName string
+status.prunedFields array
+status.prunedFields[] object
+status.prunedFields[].fields array
+status.prunedFields[].fields[] string
+status.prunedFields[].group string required
+status.prunedFields[].resource string required
+status.prunedFields[].rewriting boolean
+status.prunedFields[].version string required
 spec.syncAllCustomResources boolean
 spec.syncResourcesRefName string
 spec.tokenData string {"format":"byte"}
@@ -84,6 +92,22 @@ status.syncResources[].resources[].syncConditions[].syncResource string
 status.syncResources[].resources[].syncConditions[].syncVersion string
 status.syncResources[].resources[].syncConditions[].version string required
 status.version string
+`
+	exclusions = `
+spec.excludedNamespaces array
+spec.excludedNamespaces[] string {"maxLength":63,"minLength":1}
+spec.excludedResources array
+spec.excludedResources[] object
+spec.excludedResources[].group string required
+spec.excludedResources[].resources array required {"minItems":1}
+spec.excludedResources[].resources[] string
+spec.prunedFields array
+spec.prunedFields[] object
+spec.prunedFields[].fields array required {"minItems":1}
+spec.prunedFields[].fields[] string
+spec.prunedFields[].group string required
+spec.prunedFields[].resources array required {"minItems":1}
+spec.prunedFields[].resources[] string
 `
 	clusterImportPolicy = `
 spec object
@@ -143,8 +167,8 @@ func TestSchemas(t *testing.T) {
 	syncResources = strings.Replace(syncResources, "array", "array required", 1)
 
 	for name, want := range map[string]string{
-		"pediaclusters.cluster.clusterpedia.io":         pediaCluster + syncResources + conditions,
-		"clustersyncresources.cluster.clusterpedia.io":  "spec object\n" + syncResources,
+		"pediaclusters.cluster.clusterpedia.io":         pediaCluster + syncResources + exclusions + conditions,
+		"clustersyncresources.cluster.clusterpedia.io":  "spec object\n" + syncResources + exclusions,
 		"clusterimportpolicies.policy.clusterpedia.io":  clusterImportPolicy + conditions,
 		"pediaclusterlifecycles.policy.clusterpedia.io": pediaClusterLifecycle + conditions,
 	} {

@@ -7,19 +7,16 @@ type SyncExclusions struct {
 	// for any characters: "kube-*". The Namespaces themselves are copied if they are
 	// selected.
 	// +optional
-	// +listType=atomic
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=63
 	ExcludedNamespaces []string `json:"excludedNamespaces,omitempty"`
 
 	// excludedResources are not copied, whatever selects them.
 	// +optional
-	// +listType=atomic
 	ExcludedResources []ExcludedGroupResources `json:"excludedResources,omitempty"`
 
 	// prunedFields are left out of objects that are copied.
 	// +optional
-	// +listType=atomic
 	PrunedFields []PrunedGroupResources `json:"prunedFields,omitempty"`
 }
 
@@ -76,7 +73,6 @@ type PrunedResourceStatus struct {
 
 	// fields are the paths of the fields; there may be none while rewriting is true.
 	// +optional
-	// +listType=atomic
 	Fields []string `json:"fields,omitempty"`
 
 	// rewriting is true until all objects are stored without just these fields.

@@ -183,7 +183,6 @@ type ClusterStatus struct {
 
 	// prunedFields says of which resources stored objects lack fields.
 	// +optional
-	// +listType=atomic
 	PrunedFields []PrunedResourceStatus `json:"prunedFields,omitempty"`
 
 	// shardingName names the clustersynchro-manager that owns the cluster. It
