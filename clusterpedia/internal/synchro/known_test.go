@@ -68,7 +68,7 @@ func TestKnownIsAMap(t *testing.T) {
 				}
 			}
 			require.ElementsMatch(t, want, k.unlisted())
-			k.doubtAll()
+			k.restored()
 			for name := range listed {
 				require.False(t, k.put(name, 9), "doubted")
 				require.True(t, k.put(name, 9))
