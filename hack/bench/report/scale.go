@@ -24,8 +24,8 @@ func Scaled(page string, pods, million *Results) (string, error) {
 
 // costs of one object.
 type perObject struct {
-	// disk and memory (of the manager) are bytes, times are seconds.
-	disk, memory, manager, database, rate float64
+	// disk is bytes, times are seconds, rate is objects a second.
+	disk, manager, database, rate float64
 }
 
 func scale(pods, million *Results) string {
@@ -36,9 +36,6 @@ func scale(pods, million *Results) string {
 	database, _ := pods.Value("sync", Own, Database)
 	memory, _ := pods.Value("sync-memory", Own, Memory)
 	o := perObject{disk: size * million.JSON, manager: manager, database: database, rate: rate}
-	if pods.Synced > 0 {
-		o.memory = memory / float64(pods.Synced)
-	}
 	fmt.Fprintf(&out, "\nMeasured on %s, %s (commits %s and %s).\n\n", pods.Machine, pods.Engine, pods.Commit, million.Commit)
 	out.WriteString(table([][]string{
 		{"an object costs", ""},
@@ -46,8 +43,8 @@ func scale(pods, million *Results) string {
 		{"disk, with indexes", bytes(o.disk)},
 		{"processor of the manager, to copy it", seconds(o.manager)},
 		{"processor of the database, to store it", seconds(o.database)},
-		{"memory of the manager, at the peak of an initial sync", bytes(o.memory)},
 		{"objects a second of one manager, one member", short(o.rate)},
+		{fmt.Sprintf("growth of the manager's memory while it copied %s", short(float64(pods.Synced))), bytes(memory)},
 	}))
 	out.WriteString("\n" + o.fleets() + "\n" + growth(pods, million))
 	return out.String()
@@ -55,15 +52,15 @@ func scale(pods, million *Results) string {
 
 // fleets renders what fleets need, if all grows in proportion.
 func (o perObject) fleets() string {
-	rows := [][]string{{"fleet", "objects", "disk", "initial sync by one manager", "processor of the database for it", "memory of the managers", "database cores for 1 % of the objects changing each minute"}}
+	rows := [][]string{{"fleet", "objects", "disk", "initial sync by one manager", "processor of the database for it", "database cores for 1 % of the objects changing each minute"}}
 	for _, f := range []struct {
 		name    string
 		objects float64
 	}{
-		{"50 clusters of 20,000", 1e6}, {"100 clusters of 10,000", 1e6}, {"1,000 clusters of 10,000", 1e7}, {"1,000 clusters of 100,000", 1e8},
+		{"50 clusters of 20,000", 1e6}, {"1,000 clusters of 10,000", 1e7}, {"1,000 clusters of 100,000", 1e8},
 	} {
 		rows = append(rows, []string{
-			f.name, short(f.objects), bytes(o.disk * f.objects), hours(f.objects / o.rate), hours(o.database * f.objects), bytes(o.memory * f.objects), short(o.database * f.objects * .01 / 60),
+			f.name, short(f.objects), bytes(o.disk * f.objects), hours(f.objects / o.rate), hours(o.database * f.objects), short(o.database * f.objects * .01 / 60),
 		})
 	}
 	return table(rows)
