@@ -138,9 +138,16 @@ func (k *known) doubt(name objectName, r revision) {
 	}
 }
 
-// restored says that versions are given a second time: all revisions are forgotten but
-// those that came with the list that is being read.
+// restored says that versions are given a second time.
 func (k *known) restored() {
+	k.doubtAll()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.highest = 0
+}
+
+// doubtAll forgets all revisions but those that came with the list that is being read.
+func (k *known) doubtAll() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for n := range k.revisions {
@@ -148,7 +155,6 @@ func (k *known) restored() {
 			k.revisions[n] = 0
 		}
 	}
-	k.highest = 0
 }
 
 // doubtRemoval says that an object was not removed after all. It is as if it had not
