@@ -77,6 +77,14 @@ func (e *engine) dsn(name string) string {
 	}
 }
 
+// storage is what the configuration of the storage layer has beyond the connection.
+func (s *suite) storage() map[string]any {
+	if s.Profile.FieldIndex && s.engine.kind == oldtable.PostgreSQL {
+		return map[string]any{"postgres": map[string]any{"fieldIndex": true}}
+	}
+	return nil
+}
+
 // config returns the configuration of the storage layer for a database, with more keys.
 func (e *engine) config(name string, more map[string]any) ([]byte, error) {
 	c := map[string]any{"type": e.kind.Type(), "dsn": e.dsn(name)}

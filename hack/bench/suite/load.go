@@ -116,7 +116,10 @@ func (s *suite) openOwn(ctx context.Context) (storage.Storage, error) {
 	if err := s.registerClusters(ctx); err != nil {
 		return nil, err
 	}
-	config, err := s.engine.config(ownDatabase, nil)
+	if s.storage() != nil {
+		s.note("Clusterpedia's storage layer was configured with `postgres.fieldIndex: true`; it is off by default.")
+	}
+	config, err := s.engine.config(ownDatabase, s.storage())
 	if err != nil {
 		return nil, err
 	}

@@ -25,6 +25,8 @@ type Profile struct {
 	Lists, Writes, Pages bool
 	// Buffers is the memory of PostgreSQL's own cache.
 	Buffers string
+	// FieldIndex has the storage layer index fields, if it can in that database.
+	FieldIndex bool
 }
 
 const seed = 1
@@ -38,7 +40,7 @@ func profiles() map[string]Profile {
 		"small": {Name: "small", Fleet: pods(200), Rounds: 3, Round: 200 * time.Millisecond, Lists: true, Writes: true, Buffers: "256MB"},
 		"pods":  {Name: "pods", Fleet: pods(2000), Rounds: 6, Round: time.Second, Lists: true, Writes: true, Buffers: "1GB"},
 		"million": {
-			Name: "million", Rounds: 3, Round: time.Second, Pages: true, Buffers: "3GB",
+			Name: "million", Rounds: 3, Round: time.Second, Pages: true, Buffers: "3GB", FieldIndex: true,
 			Fleet: fleet.Fleet{Seed: seed, Clusters: 50, Namespaces: 50, Apps: 1250, App: fleet.App{ReplicaSets: 2, Pods: 8, Services: 1, ConfigMaps: 2, Secrets: 1, Slices: 1}},
 		},
 	}

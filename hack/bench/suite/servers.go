@@ -55,7 +55,7 @@ func (s *suite) startHost(ctx context.Context) error {
 	if err := s.host.Start(ctx); err != nil {
 		return err
 	}
-	config, err := s.engine.config(ownDatabase, nil)
+	config, err := s.engine.config(ownDatabase, s.storage())
 	if err != nil {
 		return err
 	}
