@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"database/sql"
 	"encoding/json"
 	"fmt"
@@ -208,6 +209,39 @@ func TestAdoptInterrupted(t *testing.T) {
 				require.NoError(t, open(t, old.config).Close(t.Context()))
 				require.Equal(t, want, shape(t, old), "interrupted before %s", due[0].Statements[n])
 			}
+		})
+	}
+}
+
+// TestOnlineInterrupted ends the changes that are made while servers run, at any moment,
+// until they are made: each time the storage layer can be used, and the next one goes on.
+func TestOnlineInterrupted(t *testing.T) {
+	t.Parallel()
+	for name, fresh := range oldDatabases() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			old := fresh(t)
+			db := old.make(t)
+			for i := range 300 {
+				old.insert(t, db, fmt.Sprintf("rs-%d", i), "1", replicaSet(fmt.Sprintf("rs-%d", i), "1", fmt.Sprintf("color-%d", i%100)))
+			}
+			interrupted := 0
+			for limit := time.Millisecond; len(pending(t, old)) > 0; limit += limit/2 + time.Millisecond {
+				require.Less(t, limit, time.Minute)
+				st, err := store.Open(t.Context(), storage.Settings{ConfigPath: "test.yaml", Config: mustJSON(t, old.config), SkipMigrations: true})
+				require.NoError(t, err)
+				ctx, cancel := context.WithTimeout(t.Context(), limit)
+				if err := st.(storage.Migrator).Migrate(ctx, nil); err != nil {
+					interrupted++
+				}
+				cancel()
+				require.NoError(t, st.Close(t.Context()))
+			}
+			t.Logf("interrupted %d times", interrupted)
+			st := open(t, old.config)
+			t.Cleanup(func() { require.NoError(t, st.Close(context.WithoutCancel(t.Context()))) })
+			require.Len(t, colors(t, st, &query.Query{Labels: []query.LabelRequirement{{Key: "color", Operator: query.In, Values: []string{"color-7"}}}}), 3)
+			require.Len(t, colors(t, st, &query.Query{NameContains: []string{"rs-29"}}), 11)
 		})
 	}
 }
