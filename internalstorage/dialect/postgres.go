@@ -141,13 +141,34 @@ func (postgres) Adopt(have Schema) []string {
 // lockNumber is the advisory lock of schema changes: "clusterp" in ASCII.
 const lockNumber = 0x636c757374657270
 
+// tableLockLimit bounds the wait for a table that is changed: whoever comes next waits
+// behind.
+const (
+	tableLockLimit = 2 * time.Second
+	tableLockTries = 100
+)
+
 func (postgres) Locked(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) error {
-	return db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		if err := tx.Exec("SELECT pg_advisory_xact_lock(?)", int64(lockNumber)).Error; err != nil {
-			return fmt.Errorf("wait for the lock of schema changes: %w", err)
+	for try := 1; ; try++ {
+		err := db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+			if err := tx.Exec("SELECT pg_advisory_xact_lock(?)", int64(lockNumber)).Error; err != nil {
+				return fmt.Errorf("wait for the lock of schema changes: %w", err)
+			}
+			if err := tx.Exec(fmt.Sprintf("SET LOCAL lock_timeout = %d", tableLockLimit.Milliseconds())).Error; err != nil {
+				return err
+			}
+			return fn(tx)
+		})
+		var e *pgconn.PgError
+		if !errors.As(err, &e) || e.Code != "55P03" || try == tableLockTries { // lock not available
+			return err
 		}
-		return fn(tx)
-	})
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		case <-time.After(tableLockLimit / 2):
+		}
+	}
 }
 
 func (postgres) Equal(column string, values []string) Expr { return equal(column, values) }

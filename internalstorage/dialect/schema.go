@@ -141,9 +141,6 @@ func (p postgres) Online(have Schema) []Step {
 			"ALTER TABLE resources ALTER COLUMN object SET COMPRESSION lz4, ALTER COLUMN raw SET COMPRESSION lz4",
 		}})
 	}
-	for _, name := range have.Broken {
-		steps = append(steps, Step{Statements: []string{`DROP INDEX CONCURRENTLY IF EXISTS "` + name + `"`}})
-	}
 	indexes := [][2]string{
 		{"idx_cluster_uid", "(cluster, uid)"},
 		{"idx_labels", "USING gin (" + labelsOf + " jsonb_path_ops)"},
@@ -160,6 +157,11 @@ func (p postgres) Online(have Schema) []Step {
 	}
 	if !have.Bytewise {
 		indexes = append(indexes, [2]string{"idx_type_bytewise", `("group", version, resource, cluster COLLATE "C", namespace COLLATE "C", name COLLATE "C")`})
+	}
+	for _, index := range append(indexes, [2]string{"idx_name_trigrams"}) {
+		if slices.Contains(have.Broken, index[0]) {
+			steps = append(steps, Step{Statements: []string{"DROP INDEX CONCURRENTLY IF EXISTS " + index[0]}})
+		}
 	}
 	steps = append(steps, indexSteps(have, "CREATE INDEX CONCURRENTLY %s ON resources %s", indexes)...)
 	if len(steps) > 0 {

@@ -342,3 +342,36 @@ func mustJSON(t *testing.T, v any) []byte {
 	require.NoError(t, err)
 	return text
 }
+
+// TestAdoptBusy takes over a table that somebody reads for long: it waits, and lets others
+// through meanwhile.
+func TestAdoptBusy(t *testing.T) {
+	t.Parallel()
+	old := oldDatabases()["PostgreSQL"](t)
+	db := old.make(t)
+	old.insert(t, db, "a", "1", replicaSet("a", "1", "red"))
+	reader, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	_, err = reader.ExecContext(t.Context(), "SELECT * FROM resources")
+	require.NoError(t, err)
+	opened := make(chan error, 1)
+	go func() {
+		st, err := store.Open(t.Context(), storage.Settings{ConfigPath: "test.yaml", Config: mustJSON(t, old.config)})
+		if err == nil {
+			err = st.Close(context.WithoutCancel(t.Context()))
+		}
+		opened <- err
+	}()
+	time.Sleep(500 * time.Millisecond) //nolint:forbidigo // nothing tells that it waits
+	begin := time.Now()
+	old.insert(t, db, "b", "1", replicaSet("b", "1", "red"))
+	t.Logf("a write took %s", time.Since(begin))
+	require.Less(t, time.Since(begin), 20*time.Second)
+	select {
+	case err := <-opened:
+		t.Fatalf("the table was changed under a reader: %v", err)
+	default:
+	}
+	require.NoError(t, reader.Rollback())
+	require.NoError(t, <-opened)
+}
