@@ -354,9 +354,9 @@ func TestAdoptBusy(t *testing.T) {
 	require.NoError(t, err)
 	_, err = reader.ExecContext(t.Context(), "SELECT * FROM resources")
 	require.NoError(t, err)
-	opened := make(chan error, 1)
+	opened, settings := make(chan error, 1), storage.Settings{ConfigPath: "test.yaml", Config: mustJSON(t, old.config)}
 	go func() {
-		st, err := store.Open(t.Context(), storage.Settings{ConfigPath: "test.yaml", Config: mustJSON(t, old.config)})
+		st, err := store.Open(t.Context(), settings)
 		if err == nil {
 			err = st.Close(context.WithoutCancel(t.Context()))
 		}

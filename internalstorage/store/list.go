@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"strconv"
 	"strings"
 
@@ -94,6 +96,9 @@ func (s *Store) list(ctx context.Context, q *query.Query, extra string, yield fu
 	for {
 		p := <-reading
 		reading = nothing()
+		if p.panicked != nil {
+			panic(p.panicked) //nolint:forbidigo // where it would be without a goroutine: it is the caller's to bear
+		}
 		if p.err != nil {
 			return page, l.fail(ctx, "list", p.err)
 		}
@@ -143,6 +148,8 @@ type part struct {
 	// more says that there are rows behind.
 	more bool
 	err  error
+	// panicked is what reading ended with, and where: it must not end the process.
+	panicked error
 }
 
 // lister reads the parts of one list.
@@ -283,8 +290,13 @@ func (l *lister) read(ctx context.Context) <-chan *part {
 	done := make(chan *part, 1)
 	go func() {
 		defer close(done)
+		defer func() {
+			if reason := recover(); reason != nil {
+				p.panicked = fmt.Errorf("panic: %v\n%s", reason, debug.Stack())
+			}
+			done <- p
+		}()
 		l.fill(ctx, p, statement, wanted)
-		done <- p
 	}()
 	return done
 }

@@ -59,7 +59,7 @@ type deployment struct {
 // users are those of the contract and those of rights, by their tokens.
 func users() map[string]string {
 	all := map[string]string{"stranger": "bad-token", "anonymous": ""}
-	for _, name := range []string{"admin", "alice", "bob", "carol", "walter"} {
+	for _, name := range []string{"admin", "alice", "bob", "carol", "walter", "otto"} {
 		all[name] = name + "-token"
 	}
 	for _, r := range rights() {
@@ -192,6 +192,7 @@ func (d *deployment) authorize(ctx context.Context) error {
 		"alice": {"resources": []any{"resources/cluster-1"}},
 		"bob":   {"resources": []any{"resources/v1"}, "resourceNames": []any{"api"}},
 		"carol": {"resources": []any{"collectionresources"}},
+		"otto":  {"resources": []any{"resources"}, "resourceNames": []any{"api", "apis"}}, // discovery alone
 	} {
 		rule["apiGroups"], rule["verbs"] = []any{"clusterpedia.io"}, []any{"get"}
 		if err := d.create(ctx, "clusterroles", document{"kind": "ClusterRole", "metadata": document{"name": user}, "rules": []any{rule}}); err != nil {

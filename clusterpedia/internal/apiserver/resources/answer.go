@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"clusterpedia.io/clusterpedia/internal/rawjson"
 	"clusterpedia.io/storage-api/query"
 	"clusterpedia.io/storage-api/storage"
 )
@@ -168,12 +169,44 @@ func (s *scope) writeItem(w *bufio.Writer, doc []byte) error {
 			if err := w.WriteByte('{'); err != nil {
 				return err
 			}
-			doc = rest
-			break
+			_, err := w.Write(rest)
+			return err
 		}
+	}
+	if len(s.itemStarts) > 0 {
+		return writeUnversioned(w, doc)
 	}
 	_, err := w.Write(doc)
 	return err
+}
+
+// writeUnversioned writes a document without its kind and apiVersion, wherever they are:
+// databases that keep no bytes, as those of v0.9, sort and space its fields.
+func writeUnversioned(w *bufio.Writer, doc []byte) error {
+	written := byte('{')
+	err := rawjson.Fields(doc, func(name, value []byte) bool {
+		switch string(name) {
+		case "kind", "apiVersion":
+			return true
+		}
+		quoted, err := json.Marshal(string(name))
+		if err != nil {
+			return true // not of a text
+		}
+		w.WriteByte(written)
+		w.Write(quoted)
+		w.WriteByte(':')
+		w.Write(value)
+		written = ','
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	if written == '{' {
+		w.WriteByte(written)
+	}
+	return w.WriteByte('}')
 }
 
 // decoded returns the whole list, decoded.

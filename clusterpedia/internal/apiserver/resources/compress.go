@@ -3,10 +3,11 @@ package resources
 import (
 	"bufio"
 	"net/http"
-	"strings"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
+	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
+	"k8s.io/apiserver/pkg/features"
 )
 
 // minCompressed is from how many bytes on an answer is compressed, as in the stock
@@ -25,7 +26,7 @@ type answer struct {
 }
 
 func (a *answers) answer(w http.ResponseWriter, req *http.Request) *answer {
-	b := &body{to: w, answers: a, compress: acceptsGzip(req)}
+	b := &body{to: w, answers: a, compress: responsewriters.ContentEncodingSupported(req, features.APIResponseCompression) == "gzip"}
 	buffer, ok := a.buffers.Get().(*bufio.Writer)
 	if !ok {
 		buffer = bufio.NewWriterSize(nil, minCompressed)
@@ -87,14 +88,4 @@ func (b *body) Write(p []byte) (int, error) {
 		return b.zip.Write(p)
 	}
 	return b.to.Write(p)
-}
-
-// acceptsGzip reads the header as the stock handlers do: without weights.
-func acceptsGzip(req *http.Request) bool {
-	for token := range strings.SplitSeq(req.Header.Get("Accept-Encoding"), ",") {
-		if name, _, _ := strings.Cut(token, ";"); strings.TrimSpace(name) == "gzip" {
-			return true
-		}
-	}
-	return false
 }

@@ -41,8 +41,9 @@ type format struct {
 // handler has to answer.
 func (r *reader) format(req *http.Request) *format {
 	s := r.scope
-	media, _, err := negotiation.NegotiateOutputMediaType(req, s.Serializer, s)
-	if err != nil || media.Pretty || media.Accepted.MediaType != runtime.ContentTypeJSON || audited(req.Context()) || !validList(req, s) {
+	media, info, err := negotiation.NegotiateOutputMediaType(req, s.Serializer, s)
+	// Browsers, and whoever asks for it in the URL, get another serializer: one that indents.
+	if err != nil || media.Pretty || info.Serializer != media.Accepted.Serializer || media.Accepted.MediaType != runtime.ContentTypeJSON || audited(req.Context()) || !validList(req, s) {
 		return nil
 	}
 	switch {
@@ -159,6 +160,9 @@ func (h *Handler) flow(w http.ResponseWriter, req *http.Request, r *reader, f *f
 	case err != nil && !answer.body.begun:
 		w.Header().Del("Content-Type")
 		responsewriters.ErrorNegotiated(err, s.Serializer, s.Kind.GroupVersion(), w, req)
+	case err != nil && req.Context().Err() != nil:
+		klog.V(2).InfoS("A client did not wait for the end of a list", "resource", s.Resource)
+		panic(http.ErrAbortHandler) //nolint:forbidigo // as below
 	case err != nil:
 		// Part of the list may be on its way under status 200. To end the answer cleanly
 		// would make the client take it for all.

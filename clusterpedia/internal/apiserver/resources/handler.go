@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -123,6 +124,10 @@ func (h *Handler) Serve(w http.ResponseWriter, req *http.Request, cluster, path 
 	if h.members.ServeProxyPath(w, inner, cluster) {
 		return
 	}
+	if !plain(path) { // an empty segment was authorized as none, and would be taken for the core group
+		discovery.NotFound(w)
+		return
+	}
 	info, err := h.resolver.NewRequestInfo(inner)
 	if err != nil {
 		h.fail(w, req, apierrors.NewInternalError(fmt.Errorf("resolve the path %q: %w", path, err)))
@@ -178,6 +183,34 @@ func (h *Handler) Serve(w http.ResponseWriter, req *http.Request, cluster, path 
 		return
 	}
 	h.serveResource(w, inner.WithContext(request.WithRequestInfo(inner.Context(), info)), s, cluster, info) //nolint:contextcheck // that of the request
+}
+
+// plain reports whether a path has no segment that is empty, or "." or "..", but at its
+// end, or behind a proxy subresource, whose path is the member's.
+func plain(path string) bool {
+	parts := strings.Split(strings.TrimSuffix(strings.TrimPrefix(path, "/"), "/"), "/")
+	if proxy := proxyIndex(parts); proxy > 0 {
+		parts = parts[:proxy]
+	}
+	if len(parts) == 1 && parts[0] == "" {
+		return true // the root
+	}
+	return !slices.ContainsFunc(parts, func(p string) bool { return p == "" || p == "." || p == ".." })
+}
+
+// proxyIndex returns where the path of an API names a proxy subresource; 0: nowhere.
+func proxyIndex(parts []string) int {
+	at := map[string]int{"api": 2, "apis": 3}[parts[0]]
+	if at == 0 {
+		return 0
+	}
+	if len(parts) > at+2 && parts[at] == "namespaces" && parts[at+2] != "proxy" {
+		at += 2
+	}
+	if at += 2; len(parts) > at && parts[at] == "proxy" {
+		return at
+	}
+	return 0
 }
 
 // reach returns an error unless the caller may see or do anything of what is asked for. A
@@ -294,10 +327,13 @@ func (h *Handler) serveList(w http.ResponseWriter, req *http.Request, r *reader,
 	}
 	h.warn(req.Context(), s, options.Query)
 	r.options = options
-	if visible := options.Query.Visible; visible != nil && len(visible.Scopes) > 0 && cluster == "" {
+	visible := options.Query.Visible
+	if visible != nil && len(visible.Scopes) > 0 && cluster == "" {
 		cluster = first(visible.Scopes[0].Clusters) // of no other one the caller may know
 	}
-	s = h.forTable(req.Context(), r, cluster)
+	if visible == nil || len(visible.Scopes) > 0 {
+		s = h.forTable(req.Context(), r, cluster)
+	}
 	if info.Verb == "list" {
 		if f := r.format(req); f != nil {
 			h.flow(w, req, r, f)

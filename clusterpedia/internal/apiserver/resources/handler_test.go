@@ -1,6 +1,8 @@
 package resources_test
 
 import (
+	"bufio"
+	"bytes"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -402,6 +404,71 @@ func TestStorageFaults(t *testing.T) {
 			}
 			require.Error(t, err, accept+" "+encoding)
 		}
+	}
+}
+
+// TestEncodings compresses what is long, for those who take it.
+func TestEncodings(t *testing.T) {
+	t.Parallel()
+	many := &shelf{}
+	for i := range 3000 {
+		many.objects = append(many.objects, pod("one", fmt.Sprintf("p%04d", i)))
+	}
+	long, short := serve(t, many), serve(t, fixture())
+	for _, x := range []struct {
+		accept string
+		server *httptest.Server
+		want   string
+	}{
+		{"gzip", long, "gzip"},
+		{"deflate, gzip", long, "gzip"},
+		{"gzip", short, ""},
+		{"gzip;q=0", long, ""},
+		{"identity", long, ""},
+		{"", long, ""},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, x.server.URL+"/all/api/v1/pods", nil)
+		require.NoError(t, err)
+		req.Header.Set("Accept-Encoding", x.accept)
+		resp, err := x.server.Client().Do(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, x.want, resp.Header.Get("Content-Encoding"), x.accept)
+	}
+}
+
+// TestIndented indents lists for people.
+func TestIndented(t *testing.T) {
+	t.Parallel()
+	server := serve(t, fixture())
+	for _, accept := range []string{asJSON, asTable, "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"} {
+		_, plain := get(t, server, "/all/api/v1/pods", accept)
+		_, indented := get(t, server, "/all/api/v1/pods?pretty=true", accept)
+		require.NotContains(t, strings.TrimSpace(plain), "\n")
+		require.Contains(t, strings.TrimSpace(indented), "\n  ")
+		var a, b any
+		require.NoError(t, json.Unmarshal([]byte(plain), &a))
+		require.NoError(t, json.Unmarshal([]byte(indented), &b))
+		if accept == asTable {
+			a.(map[string]any)["rows"], b.(map[string]any)["rows"] = nil, nil // ages, and the members' own order of fields
+		}
+		require.Len(t, b, len(a.(map[string]any)), accept)
+	}
+}
+
+// TestUnversioned serves rows of older releases, whose databases sort and space documents.
+func TestUnversioned(t *testing.T) {
+	t.Parallel()
+	for doc, want := range map[string]string{
+		`{"kind": "Pod", "spec": {"a": [1, 2]}, "metadata": {"name": "a"}, "apiVersion": "v1"}`: `{"spec":{"a": [1, 2]},"metadata":{"name": "a"}}`,
+		`{"apiVersion":"v1","kind":"Pod"}`: `{}`,
+		`{"metadata":{},"q\"":1}`:          `{"metadata":{},"q\"":1}`,
+	} {
+		var b bytes.Buffer
+		w := bufio.NewWriter(&b)
+		require.NoError(t, resources.WriteUnversioned(w, []byte(doc)))
+		require.NoError(t, w.Flush())
+		require.Equal(t, want, b.String())
 	}
 }
 

@@ -18,6 +18,7 @@ func FuzzSplitPath(f *testing.F) {
 		"", "/", "/api/v1/pods", "/clusters", "/clusters/", "/clusters/one", "/clusters/one/", "/clusters/one/api/v1/pods", "/clusters/one//api", "/%2Fapi/v1/pods", "/clusters/one/%2Fapi/v1/pods",
 		"/clusters//one/api", "/clusters/on%65/api", "/clusters/%2e%2e/api", "/clusters/../api", "/clusters%2fone/api", "//clusters/one/api",
 		"/clusters/one/../two/api", "/cluster%73/one/api", "/clusters/one/api/v1/pods/a%2Fb", "/clusters/one/%00", "/clusters/one/%ff%zz", "x",
+		"/apis//v1/secrets", "/apis/%2Fv1/secrets", "/apis/./v1/secrets", "/api/v1/namespaces//pods", "/api/v1/namespaces/a/pods/b/proxy//c", "/apis/apps/v1/deployments/",
 	} {
 		f.Add(rest)
 	}
@@ -42,7 +43,7 @@ func FuzzSplitPath(f *testing.F) {
 		}
 		before := *req.URL
 		inner, err := below(req, path)
-		if err != nil || strings.HasPrefix(inner.URL.Path, "//") {
+		if err != nil || strings.HasPrefix(inner.URL.Path, "//") || !plain(inner.URL.Path) {
 			return // Serve answers with 404, too
 		}
 		// What is served is what was authorized.
@@ -58,7 +59,23 @@ func FuzzSplitPath(f *testing.F) {
 		}
 		require.Equal(t, path, inner.URL.EscapedPath())
 		require.Equal(t, before, *req.URL, "the request itself stays as it is")
-		_, _ = outer.NewRequestInfo(inner)
+		if served, err := outer.NewRequestInfo(inner); err == nil && served.IsResourceRequest && cluster == "" {
+			// Rules are for groups, and for versions of the core group.
+			require.Equal(t, info.Subresource, map[string]string{"api": served.APIVersion, "apis": served.APIGroup}[served.APIPrefix])
+		}
 		LongRunning()(req.WithContext(request.WithRequestInfo(t.Context(), info)), info)
 	})
+}
+
+func TestPlain(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]bool{
+		"/": true, "/api": true, "/api/": true, "/apis/apps/v1/deployments": true, "/apis/apps/v1/deployments/": true,
+		"/apis//v1/secrets": false, "/api//v1/pods": false, "/api/v1//pods": false, "/api/v1/namespaces//pods": false, "/api/v1/pods//": false,
+		"/apis/./v1/pods": false, "/api/v1/../v1/pods": false, "/api/v1/namespaces/proxy//pods": false, "/api/v1/pods//proxy/a": false,
+		"/api/v1/namespaces/a/pods/b/proxy": true, "/api/v1/namespaces/a/pods/b/proxy//c/../d": true, "/api/v1/nodes/a/proxy//b": true,
+		"/api/v1/namespaces//pods/b/proxy/c": false, "/api/v1/namespaces/a/proxy//b": true, "/version//": false,
+	} {
+		require.Equal(t, want, plain(path), path)
+	}
 }
