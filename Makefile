@@ -115,6 +115,10 @@ test-fault: all packages ## Run the end-to-end tests that break databases, membe
 test-fault-long: export FAULT_LONG := 1
 test-fault-long: test-fault ## The same, with faults that last as long as outages do.
 
+.PHONY: fuzz
+fuzz: packages ## Fuzz what reads the texts of users, each test for FUZZ_TIME (10s).
+	hack/fuzz.sh storage-api internalstorage clusterpedia
+
 ##@ Benchmarks
 
 PROFILE ?= small
