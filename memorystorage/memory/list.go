@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 
 	"clusterpedia.io/storage-api/object"
@@ -25,7 +26,7 @@ func (s *Store) List(ctx context.Context, q *query.Query, yield func(*storage.Ob
 	if err != nil {
 		return storage.Page{}, fmt.Errorf("list: %w", err)
 	}
-	found, count := s.search(ctx, q, shown.buckets)
+	found, most := s.search(ctx, q, shown.buckets)
 	var (
 		page   = storage.Page{Version: encode(s.history.version(shown.position), shown.seen)}
 		last   *entry
@@ -52,25 +53,36 @@ func (s *Store) List(ctx context.Context, q *query.Query, yield func(*storage.Ob
 		default:
 			behind++
 		}
-		if behind > 0 && !count {
+		if behind > most {
 			break
 		}
 	}
 	if behind > 0 {
 		page.Continue = q.ContinueAfter(&last.object)
 	}
-	if count {
+	if q.Count != query.CountNone && behind <= most {
 		page.Remaining = &behind
 	}
 	return page, nil
 }
 
+// cheapCount is how many objects behind a page are counted for whoever did not ask for
+// it.
+const cheapCount = 10_000
+
 // search returns the objects that satisfy q, behind its position and in its
-// order. It reports whether they are to be counted: if the query asks for it, or
-// if the number costs nothing.
-func (s *Store) search(ctx context.Context, q *query.Query, buckets []bucket) (found iter.Seq2[*entry, error], count bool) {
+// order, and up to how many of them behind the page are to be counted: all if the query
+// asks for it, or if the number costs nothing.
+func (s *Store) search(ctx context.Context, q *query.Query, buckets []bucket) (found iter.Seq2[*entry, error], most int64) {
+	switch {
+	case q.Count == query.CountNone:
+	case q.Count == query.CountExact || len(q.Order) > 0:
+		most = math.MaxInt64
+	default:
+		most = cheapCount
+	}
 	if len(q.Order) == 0 {
-		return s.match(ctx, q, buckets), q.Count == query.CountExact
+		return s.match(ctx, q, buckets), most
 	}
 	sorted := func(give func(*entry, error) bool) {
 		var all []*entry
@@ -92,7 +104,7 @@ func (s *Store) search(ctx context.Context, q *query.Query, buckets []bucket) (f
 			}
 		}
 	}
-	return sorted, q.Count != query.CountNone
+	return sorted, most
 }
 
 // match returns the objects that satisfy q, behind its position, in the default
