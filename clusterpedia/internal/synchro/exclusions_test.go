@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -243,6 +244,34 @@ func TestPruningWaitsForTheStatus(t *testing.T) {
 	w.holds(`a "101"},"spec":{"n":101}}`)
 	refuse.Store(false)
 	w.holds(`a "101"}}`)
+	w.says("pods spec")
+}
+
+// TestPruningWithinAList prunes while a list is read whose end doesn't come: what it
+// brought already is written again, too.
+func TestPruningWithinAList(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pods)
+	for i := range 4 {
+		w.member.Put(pods, "default", fmt.Sprintf("p%d", i), fmt.Sprintf("u%d", i), "")
+	}
+	open := make(chan struct{})
+	w.member.FailWith(func(r *http.Request) int {
+		if r.URL.Query().Get("continue") != "" {
+			select {
+			case <-open:
+			case <-r.Context().Done():
+			}
+		}
+		return 0
+	})
+	w.create(entry("", "pods"))
+	w.run()
+	w.stored("pods default/p0 101", "pods default/p1 102")
+	w.exclude(prune("spec"))
+	w.says("pods spec rewriting")
+	close(open)
+	w.holds(`p0 "101"}}`, `p1 "102"}}`, `p2 "103"}}`, `p3 "104"}}`)
 	w.says("pods spec")
 }
 

@@ -138,16 +138,9 @@ func (k *known) doubt(name objectName, r revision) {
 	}
 }
 
-// restored says that versions are given a second time.
+// restored says that versions are given a second time. It forgets all revisions but
+// those that came with the list that is being read.
 func (k *known) restored() {
-	k.doubtAll()
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.highest = 0
-}
-
-// doubtAll forgets all revisions but those that came with the list that is being read.
-func (k *known) doubtAll() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for n := range k.revisions {
@@ -155,6 +148,16 @@ func (k *known) doubtAll() {
 			k.revisions[n] = 0
 		}
 	}
+	k.highest = 0
+}
+
+// doubtAll forgets all revisions, and those too that came with a list that was not read
+// to its end.
+func (k *known) doubtAll() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.listed, k.renewed = nil, nil
+	clear(k.revisions)
 }
 
 // doubtRemoval says that an object was not removed after all. It is as if it had not
@@ -179,6 +182,13 @@ func (k *known) beginList() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.listed, k.renewed = make(bitSet, len(k.revisions)/64+1), nil
+}
+
+// abandonList ends the list, if there is one, that will not be read to its end.
+func (k *known) abandonList() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.listed, k.renewed = nil, nil
 }
 
 // unlisted ends the list, and returns the names of the objects that were not put since

@@ -93,6 +93,30 @@ func TestKnownListsWhatWasNotRemoved(t *testing.T) {
 	require.ElementsMatch(t, []objectName{one, two}, k.unlisted())
 }
 
+// TestKnownDoubtsAnAbandonedList has a list that is not read to its end: what it renewed
+// is spared when versions are given a second time, and not when all is in doubt.
+func TestKnownDoubtsAnAbandonedList(t *testing.T) {
+	t.Parallel()
+	one := objectName{"", "one"}
+	for name, test := range map[string]struct {
+		doubt  func(*known)
+		spared bool
+	}{
+		"restored":            {doubt: (*known).restored, spared: true},
+		"all":                 {doubt: (*known).doubtAll},
+		"abandoned, restored": {doubt: func(k *known) { k.abandonList(); k.restored() }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := newKnown()
+			k.beginList()
+			k.put(one, 1)
+			test.doubt(k)
+			require.Equal(t, test.spared, k.put(one, 1))
+		})
+	}
+}
+
 func TestKnownRevisions(t *testing.T) {
 	t.Parallel()
 	k := newKnown()

@@ -137,6 +137,7 @@ func (r *resource) stop(reason string) {
 	r.cancel()
 	r.running.Wait()
 	r.cancel = nil
+	r.known.abandonList()
 	if r.retry.stop() {
 		r.reflector.Relist()
 	}
