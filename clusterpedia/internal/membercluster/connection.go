@@ -209,7 +209,7 @@ func fromSecrets(spec *v1alpha2.ClusterSpec, secrets Secrets) (credentials, erro
 		kubeconfig, err := secretValue(secrets, from.KubeConfig)
 		return credentials{kubeconfig: kubeconfig}, err
 	}
-	c := credentials{endpoint: spec.APIServer}
+	c := credentials{endpoint: spec.APIServer, ca: spec.CAData}
 	for _, part := range []struct {
 		ref  *v1alpha2.SecretKeySelector
 		into *[]byte

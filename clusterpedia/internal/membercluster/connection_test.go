@@ -47,6 +47,7 @@ func TestConnect(t *testing.T) {
 		err      string
 		token    string
 		cert     string
+		ca       string
 		insecure bool
 	}{
 		"kubeconfig":        {spec: v1alpha2.ClusterSpec{Kubeconfig: kubeconfig("token: k", caData), APIServer: "https://other", TokenData: token}, token: "k"},
@@ -67,6 +68,14 @@ func TestConnect(t *testing.T) {
 		"from secret": {
 			spec:  v1alpha2.ClusterSpec{APIServer: "https://kube.example", AuthenticationFrom: &v1alpha2.ClusterAuthentication{Token: ref("s", "token"), CA: ref("s", "ca")}},
 			token: "secret-token",
+		},
+		"token from secret, CA inline": {
+			spec:  v1alpha2.ClusterSpec{APIServer: "https://kube.example", CAData: []byte("inline"), AuthenticationFrom: &v1alpha2.ClusterAuthentication{Token: ref("s", "token")}},
+			token: "secret-token", ca: "inline",
+		},
+		"CA of the secret wins": {
+			spec:  v1alpha2.ClusterSpec{APIServer: "https://kube.example", CAData: []byte("inline"), AuthenticationFrom: &v1alpha2.ClusterAuthentication{Token: ref("s", "token"), CA: ref("s", "ca")}},
+			token: "secret-token", ca: "ca",
 		},
 		"from two secrets": {
 			spec: v1alpha2.ClusterSpec{APIServer: "https://kube.example", CertData: pair, AuthenticationFrom: &v1alpha2.ClusterAuthentication{Cert: ref("s2", "cert"), Key: ref("s2", "key"), CA: ref("s", "ca")}},
@@ -113,6 +122,9 @@ func TestConnect(t *testing.T) {
 			require.Equal(t, test.token, c.Config.BearerToken)
 			require.Equal(t, test.cert, string(c.Config.CertData))
 			require.Equal(t, test.insecure, c.Insecure)
+			if test.ca != "" {
+				require.Equal(t, test.ca, string(c.Config.CAData))
+			}
 		})
 	}
 }
