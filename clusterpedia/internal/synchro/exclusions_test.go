@@ -275,6 +275,32 @@ func TestPruningWithinAList(t *testing.T) {
 	w.says("pods spec")
 }
 
+// TestRejectedAfterReplacement has an object rejected whose resource was replaced while it
+// was on its way: it is written again.
+func TestRejectedAfterReplacement(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pods)
+	w.member.Put(pods, "default", "a", "ua", "")
+	release := make(chan struct{})
+	var writes atomic.Int64
+	w.storage.FailWith(func(op string, changes []storage.Change) error {
+		if op == "apply" && len(changes) > 0 && writes.Add(1) == 1 {
+			<-release
+			return errors.New("once")
+		}
+		return nil
+	})
+	w.create(entry("", "pods"))
+	w.run()
+	w.eventually(func() bool { return writes.Load() == 1 }, "a write")
+	w.shows("pods.v1=Syncing/")
+	w.member.Requests("")
+	w.exclude(v1alpha2.SyncExclusions{ExcludedNamespaces: []string{"other"}})
+	w.eventually(func() bool { return len(w.member.Requests("/api/v1/pods?allowWatch")) > 0 }, "listed, and watched, anew")
+	close(release)
+	w.stored("pods default/a 101")
+}
+
 func TestInvalidExclusions(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, pods)

@@ -71,6 +71,16 @@ func (c *cluster) replace(old *resource, spec negotiation.Resource) *resource {
 	return newResource(c, spec, known)
 }
 
+// rejected tells of an object that the storage layer refuses. The resource that read it
+// may be replaced by now; one that begins later lists everything anyway.
+func (c *cluster) rejected(refused storage.Resource, name objectName, err error) {
+	for _, r := range c.synced() {
+		if r.Storage == refused {
+			r.rejected(name, err)
+		}
+	}
+}
+
 // sortOut has the leftovers removed that the user doesn't want or that don't exist
 // any more. A member that fails to tell removes nothing; and since one that starts
 // may know less than it will in a moment, it must say twice that something doesn't

@@ -41,6 +41,8 @@ type resource struct {
 	events *events
 	// complete is called when all objects are stored.
 	complete func()
+	// refused is called when an object was rejected.
+	refused func(objectName, error)
 	// stored is closed when the first list is stored: Events are of stored objects.
 	stored     chan struct{}
 	storedOnce sync.Once
@@ -66,6 +68,7 @@ func newResource(c *cluster, spec negotiation.Resource, known *known) *resource 
 		known:    known,
 		excluded: parseNamespaces(spec.ExcludedNamespaces),
 		complete: func() { c.pruned(spec.Storage, spec.PrunedFields) },
+		refused:  func(name objectName, err error) { c.rejected(spec.Storage, name, err) },
 		writer:   c.writer,
 		rewriter: document.Rewriter{
 			Cluster:           c.name,
@@ -205,7 +208,7 @@ func (r *resource) Changed(ctx context.Context, head document.Head, doc []byte) 
 	}
 	rejected := func(err error) {
 		r.known.doubt(name, revision)
-		r.rejected(name, err)
+		r.refused(name, err)
 	}
 	err = r.writer.Enqueue(ctx, writer.Change{Change: storage.Change{Put: object}, New: isNew, Rejected: rejected})
 	if err != nil {
@@ -227,7 +230,7 @@ func (r *resource) remove(ctx context.Context, name objectName) error {
 	key := storage.Key{Cluster: r.cluster, Resource: r.Storage, Namespace: name.namespace, Name: name.name}
 	rejected := func(err error) {
 		r.known.doubtRemoval(name)
-		r.rejected(name, err)
+		r.refused(name, err)
 	}
 	r.known.remove(name)
 	err := r.writer.Enqueue(ctx, writer.Change{Change: storage.Change{Delete: &key}, Rejected: rejected})
