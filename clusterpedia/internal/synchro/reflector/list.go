@@ -97,7 +97,9 @@ func (r *Reflector) readPage(ctx context.Context, limit int64, token string) (st
 			return page, err
 		}
 		r.Sink.Failed(fmt.Errorf("list %s: %w", r.Path, err))
-		r.pause(ctx, err)
+		if err := r.pause(ctx, err); err != nil {
+			return page, err // what was read is too old for whoever asked
+		}
 	}
 }
 

@@ -93,6 +93,10 @@ const outage = 10 * time.Second
 // maxBreak is the longest break between a watch that just ended, and the next.
 const maxBreak = 8 * time.Second
 
+// maxRetryAfter is the longest wait that a member can ask for: its clock, or a proxy
+// before it, may be wrong.
+const maxRetryAfter = time.Minute
+
 // steady is how long a watch must have lasted for what failed before to be
 // forgotten.
 const steady = 10 * time.Second
@@ -177,10 +181,10 @@ func (r *Reflector) Run(ctx context.Context) {
 			r.Sink.Behind()
 		case expired(err):
 			r.Logger.V(2).Info("Cannot resume the watch, list again", "path", r.Path, "err", err)
-			r.pause(ctx, nil)
+			_ = r.pause(ctx, nil) // a list is next anyway
 		default:
 			r.Sink.Failed(err)
-			r.pause(ctx, err)
+			_ = r.pause(ctx, err)
 		}
 	}
 }
@@ -203,13 +207,17 @@ func (r *Reflector) follow(ctx context.Context, listed bool) error {
 		if time.Since(start) > steady || r.version != from {
 			r.backoff = r.Backoff
 		}
+		var asked error
 		switch {
 		case err != nil:
 			r.Sink.Failed(err)
-			r.pause(ctx, err)
+			asked = r.pause(ctx, err)
 		case time.Since(start) < steady:
 			// It answers, so a longer wait would only make it be listed again.
-			sleep(ctx, min(r.backoff.Step(), maxBreak))
+			asked = r.wait(ctx, min(r.backoff.Step(), maxBreak))
+		}
+		if asked != nil {
+			return asked
 		}
 		if err := r.awaitVersion(ctx); err != nil {
 			return err
@@ -229,26 +237,38 @@ func (r *Reflector) awaitVersion(ctx context.Context) error {
 			return err
 		}
 		r.Sink.Failed(err)
-		r.pause(ctx, err)
+		if err := r.pause(ctx, err); err != nil {
+			return err
+		}
 	}
 }
 
-// pause waits before the next attempt, at least for as long as the member wants.
-func (r *Reflector) pause(ctx context.Context, cause error) {
+// pause waits before the next attempt. It returns errRelist at once when a list is asked
+// for.
+func (r *Reflector) pause(ctx context.Context, cause error) error {
+	return r.wait(ctx, r.delay(cause))
+}
+
+// delay returns how long to wait after a failure: at least for as long as the member
+// wants.
+func (r *Reflector) delay(cause error) time.Duration {
 	delay := r.backoff.Step()
 	if seconds, ok := apierrors.SuggestsClientDelay(cause); ok {
-		delay = max(delay, time.Duration(seconds)*time.Second)
+		delay = max(delay, min(time.Duration(seconds)*time.Second, maxRetryAfter))
 	}
-	sleep(ctx, delay)
+	return delay
 }
 
-func sleep(ctx context.Context, delay time.Duration) {
+func (r *Reflector) wait(ctx context.Context, delay time.Duration) error {
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
+	case <-r.relist:
+		return errRelist
 	}
+	return nil
 }
 
 // expired reports whether only a list helps: the version is too old, or the member

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
@@ -363,4 +364,39 @@ func TestRelist(t *testing.T) {
 		require.Eventually(t, func() bool { return slices.Contains(j.all(), "watching") }, patience, tick)
 		r.Relist()
 	}, []string{"begin", "end", "watching", "begin", "end", "watching"})
+}
+
+// TestRetryAfter has a member ask for a wait: it is bounded, and whoever asks for a list
+// doesn't wait for its end.
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	r := New(Options{Backoff: wait.Backoff{Duration: time.Millisecond, Factor: 1, Steps: 100}})
+	for seconds, want := range map[int]time.Duration{0: time.Millisecond, 6: 6 * time.Second, 86400: time.Minute} {
+		require.Equal(t, want, r.delay(apierrors.NewTooManyRequests("told to", seconds)))
+	}
+
+	busy := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "3600")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	start := time.Now()
+	const failed = "failed list /api/v1/pods: the server is currently unable to handle the request"
+	play(t, []step{
+		{"limit=2 !continue", busy},
+		{"limit=2 !continue", list("10", "p2", "a 1")},
+		{"continue=p2", busy},
+		{"limit=2 !continue", list("10", "", "a 1")},
+		{"watch=true", text("")},
+		{"limit=1", busy},
+		{"limit=2 !continue", list("10", "")},
+		{"watch=true", silence("")},
+	}, func(r *Reflector, j *journal) {
+		for n := range 3 {
+			require.Eventually(t, func() bool {
+				return len(slices.DeleteFunc(j.all(), func(line string) bool { return line != failed })) > n
+			}, patience, tick)
+			r.Relist()
+		}
+	}, []string{"begin", failed, "begin", "listed a 1", failed, "begin", "listed a 1", "end", "watching", failed, "begin", "end", "watching"})
+	require.Less(t, time.Since(start), time.Minute)
 }
