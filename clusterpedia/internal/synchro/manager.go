@@ -204,7 +204,8 @@ func (m *Manager) work(ctx context.Context) bool {
 	return true
 }
 
-// farewell stops all clusters and writes that into their status.
+// farewell stops all clusters and writes that into their status, unless another manager
+// may be at work by now.
 func (m *Manager) farewell(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, farewellTimeout)
 	defer cancel()
@@ -216,6 +217,10 @@ func (m *Manager) farewell(ctx context.Context) {
 		all.Go(func() {
 			c.stop()
 			if epoch, _ := c.fenced(); epoch != 0 {
+				return
+			}
+			if _, err := m.Epoch(ctx); err != nil {
+				m.Logger.Info("Leave the status to the next manager", "cluster", name, "err", err)
 				return
 			}
 			if err := m.writeFarewell(ctx, name, c); err != nil {

@@ -1,6 +1,8 @@
 package synchro
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -152,4 +154,24 @@ func TestForeignStatusIsPutRight(t *testing.T) {
 	})
 	w.shows("Ready=True/Ready/", "pods.v1=Syncing/")
 	require.NotContains(t, w.describe(), "Wrong")
+}
+
+// TestFarewellWithoutLease has a manager end that doesn't lead any more: the status is the
+// next one's.
+func TestFarewellWithoutLease(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pods)
+	var lost atomic.Bool
+	w.options.Epoch = func(ctx context.Context) (int64, error) {
+		if lost.Load() {
+			return 0, errors.New("lease lost")
+		}
+		return w.epoch(ctx)
+	}
+	w.create(entry("", "pods"))
+	w.run()
+	w.shows("Ready=True", "pods.v1=Syncing/")
+	lost.Store(true)
+	w.stop()
+	w.shows("SynchroRunning=True", "pods.v1=Syncing/")
 }
