@@ -24,8 +24,10 @@ type health struct {
 
 // watchHealth checks the member's health until ctx ends. One failure changes only
 // what is told. After the second in a row reading is stopped, until the member
-// answers again.
+// answers again. The member's version is read when it has recovered, and from time to
+// time, since a member may be upgraded without failing.
 func (c *cluster) watchHealth(ctx context.Context) error {
+	var versionRead time.Time
 	for {
 		start := time.Now()
 		err := c.health.CheckHealth(ctx)
@@ -33,11 +35,13 @@ func (c *cluster) watchHealth(ctx context.Context) error {
 			return ctx.Err()
 		}
 		c.mu.Lock()
-		recovered := err == nil && (c.checked.checks == 0 || c.checked.failures > 0)
+		recovered := c.checked.checks == 0 || c.checked.failures > 0
 		c.mu.Unlock()
+		readVersion := err == nil && (recovered || time.Since(versionRead) >= c.Tuning.VersionInterval)
 		version, versionErr := "", error(nil)
-		if recovered {
+		if readVersion {
 			version, versionErr = c.version(ctx)
+			versionRead = time.Now()
 		}
 		c.mu.Lock()
 		before := c.checked
@@ -50,7 +54,7 @@ func (c *cluster) watchHealth(ctx context.Context) error {
 		} else {
 			h.failures, h.active, h.ready = 0, true, start
 		}
-		if recovered {
+		if readVersion {
 			h.versionErr = versionErr
 			if version != "" {
 				h.version = version

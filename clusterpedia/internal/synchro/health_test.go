@@ -1,7 +1,9 @@
 package synchro
 
 import (
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -133,4 +135,27 @@ func TestDeletionWhileMemberIsDown(t *testing.T) {
 	w.update(func(p *v1alpha2.PediaCluster) { p.DeletionTimestamp = &metav1.Time{Time: time.Now()} })
 	w.eventually(func() bool { return len(w.get().Finalizers) == 0 }, "finalizer")
 	require.Empty(t, w.storage.Names())
+}
+
+// TestUpgradeOfHealthyMember has a member be upgraded without failing a health check.
+func TestUpgradeOfHealthyMember(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pods)
+	w.options.Tuning.VersionInterval = 50 * time.Millisecond
+	var upgraded atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/version" && upgraded.Load() {
+			fmt.Fprint(rw, `{"gitVersion":"v1.38.0"}`)
+			return
+		}
+		w.member.ServeHTTP(rw, r)
+	}))
+	t.Cleanup(server.Close)
+	w.create(entry("", "pods"))
+	w.update(func(p *v1alpha2.PediaCluster) { p.Spec.APIServer = server.URL })
+	w.run()
+	w.shows("Ready=True")
+	require.Equal(t, "v1.37.2", w.get().Status.Version)
+	upgraded.Store(true)
+	w.eventually(func() bool { return w.get().Status.Version == "v1.38.0" }, "the new version")
 }

@@ -76,6 +76,9 @@ type Tuning struct {
 	// HealthInterval is the time between two health checks, up to half of it being
 	// added at random.
 	HealthInterval time.Duration
+	// VersionInterval is the time after which the version of a member that stays healthy
+	// is read again.
+	VersionInterval time.Duration
 	// StatusDelay is how long changes of a status are collected before it is
 	// written.
 	StatusDelay time.Duration
@@ -104,17 +107,18 @@ type Tuning struct {
 // DefaultTuning returns the values for production.
 func DefaultTuning() Tuning {
 	return Tuning{
-		HealthInterval: 5 * time.Second,
-		StatusDelay:    500 * time.Millisecond,
-		GoneDelay:      5 * time.Second,
-		OvertakenDelay: 10 * time.Second,
-		RejectedDelay:  time.Minute,
-		Lists:          8,
-		Stall:          reflector.DefaultStall,
-		ReadBackoff:    reflector.DefaultBackoff(),
-		PurgeBackoff:   wait.Backoff{Duration: time.Second, Factor: 2, Jitter: 0.5, Steps: 32, Cap: time.Minute},
-		Writer:         writer.DefaultLimits(),
-		RetryDelay:     retryDelay,
+		HealthInterval:  5 * time.Second,
+		VersionInterval: 5 * time.Minute,
+		StatusDelay:     500 * time.Millisecond,
+		GoneDelay:       5 * time.Second,
+		OvertakenDelay:  10 * time.Second,
+		RejectedDelay:   time.Minute,
+		Lists:           8,
+		Stall:           reflector.DefaultStall,
+		ReadBackoff:     reflector.DefaultBackoff(),
+		PurgeBackoff:    wait.Backoff{Duration: time.Second, Factor: 2, Jitter: 0.5, Steps: 32, Cap: time.Minute},
+		Writer:          writer.DefaultLimits(),
+		RetryDelay:      retryDelay,
 	}
 }
 
