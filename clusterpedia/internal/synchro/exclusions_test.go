@@ -301,6 +301,38 @@ func TestRejectedAfterReplacement(t *testing.T) {
 	w.stored("pods default/a 101")
 }
 
+// TestSharedExclusionsOutliveTheirObject deletes what several clusters share: what it
+// selected goes, and what it excluded and pruned is not copied.
+func TestSharedExclusionsOutliveTheirObject(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pods, nodes, deployments)
+	w.member.Put(pods, "default", "a", "ua", "")
+	w.member.Put(nodes, "", "n", "un", "")
+	w.member.Put(deployments, "default", "web", "ud", "")
+	e := prune("spec")
+	e.ExcludedResources = []v1alpha2.ExcludedGroupResources{{Group: "", Resources: []string{"nodes"}}}
+	shared := &v1alpha2.ClusterSyncResources{
+		ObjectMeta: metav1.ObjectMeta{Name: "shared"},
+		Spec:       v1alpha2.ClusterSyncResourcesSpec{SyncResources: []v1alpha2.ClusterGroupResources{entry("apps", "*")}, SyncExclusions: e},
+	}
+	_, err := w.host.ClusterV1alpha2().ClusterSyncResources().Create(t.Context(), shared, metav1.CreateOptions{})
+	require.NoError(t, err)
+	w.create(entry("", "*"))
+	w.update(func(p *v1alpha2.PediaCluster) { p.Spec.SyncResourcesRefName = "shared" })
+	w.run()
+	w.holds(`a "101"}}`, `web "103"},"spec":{"n":103}}`)
+	require.NoError(t, w.host.ClusterV1alpha2().ClusterSyncResources().Delete(t.Context(), "shared", metav1.DeleteOptions{}))
+	w.shows("Validated=True/Validated/" + messageRefNotFound)
+	w.holds(`a "101"}}`)
+	w.member.Put(pods, "default", "b", "ub", "")
+	w.holds(`a "101"}}`, `b "104"}}`)
+	w.says("pods spec")
+
+	// Nobody refers to it any more.
+	w.update(func(p *v1alpha2.PediaCluster) { p.Spec.SyncResourcesRefName = "" })
+	w.holds(`a "101"},"spec":{"n":101}}`, `b "104"},"spec":{"n":104}}`, `n "102"},"spec":{"n":102}}`)
+}
+
 func TestInvalidExclusions(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, pods)

@@ -51,6 +51,8 @@ type owned struct {
 	*cluster
 	// uid is the PediaCluster's.
 	uid string
+	// shared is what its spec refers to, as it was last used. It belongs to keep.
+	shared *v1alpha2.ClusterSyncResources
 }
 
 // New returns a manager that does nothing yet.

@@ -187,8 +187,10 @@ func (m *Manager) handOver(ctx context.Context, p *v1alpha2.PediaCluster) error 
 
 // keep has a cluster synced as its spec wants.
 func (m *Manager) keep(ctx context.Context, p *v1alpha2.PediaCluster) error {
-	connection, selection, v := m.validate(p)
-	if c := m.running(p.Name); !v.ok() && c != nil {
+	c := m.running(p.Name)
+	shared, err := m.shared(p.Spec.SyncResourcesRefName, c)
+	connection, selection, v := m.validate(p, shared, err)
+	if !v.ok() && c != nil {
 		return m.updateRunning(ctx, p, c, func(status *v1alpha2.ClusterStatus) { setConditions(status, v.condition()) })
 	}
 	if !v.ok() {
@@ -200,11 +202,9 @@ func (m *Manager) keep(ctx context.Context, p *v1alpha2.PediaCluster) error {
 			setConditions(status, withoutSynchro(v)...)
 		})
 	}
-	c := m.running(p.Name)
 	var above int64
 	if c != nil {
 		var back bool
-		var err error
 		if above, back, err = m.takeBack(ctx, p, c); err != nil || above != 0 && !back {
 			return err
 		}
@@ -237,6 +237,7 @@ func (m *Manager) keep(ctx context.Context, p *v1alpha2.PediaCluster) error {
 		m.mu.Unlock()
 		c.start(context.WithoutCancel(ctx))
 	}
+	c.shared = shared
 	c.choose(selection)
 	return m.updateRunning(ctx, p, c, func(status *v1alpha2.ClusterStatus) {
 		status.ShardingName = &m.ShardingName
@@ -282,8 +283,27 @@ func (m *Manager) takeBack(ctx context.Context, p *v1alpha2.PediaCluster, c *own
 	return above, true, nil
 }
 
-// validate reads a spec. What it returns counts only if the validity is ok.
-func (m *Manager) validate(p *v1alpha2.PediaCluster) (membercluster.Connection, negotiation.Selection, validity) {
+// shared returns what a spec refers to. Of what is gone it returns, with the error, what
+// it last excluded for a running cluster: to lose it must not have copied what is to be
+// left out.
+func (m *Manager) shared(ref string, c *owned) (*v1alpha2.ClusterSyncResources, error) {
+	if ref == "" {
+		return &v1alpha2.ClusterSyncResources{}, nil
+	}
+	shared, err := m.sharedLister.Get(ref)
+	if !apierrors.IsNotFound(err) {
+		return shared, err
+	}
+	gone := &v1alpha2.ClusterSyncResources{ObjectMeta: metav1.ObjectMeta{Name: ref}}
+	if c != nil && c.shared != nil && c.shared.Name == ref {
+		gone.Spec.SyncExclusions = c.shared.Spec.SyncExclusions
+	}
+	return gone, err
+}
+
+// validate reads a spec, and what shared returned for it. What it returns counts only if
+// the validity is ok.
+func (m *Manager) validate(p *v1alpha2.PediaCluster, shared *v1alpha2.ClusterSyncResources, sharedErr error) (membercluster.Connection, negotiation.Selection, validity) {
 	selection := negotiation.Selection{
 		AllCustomResources: p.Spec.SyncAllCustomResources && m.Gates.AllowSyncAllCustomResources,
 		IgnoreLeases:       m.Gates.IgnoreSyncLease,
@@ -297,22 +317,18 @@ func (m *Manager) validate(p *v1alpha2.PediaCluster) (membercluster.Connection, 
 	if selection.Exclusions, err = checkExclusions(p.Spec.SyncExclusions); err != nil {
 		return connection, selection, validity{v1alpha2.InvalidSyncResourcesReason, fmt.Sprintf(messageExclusions, err)}
 	}
-	if ref := p.Spec.SyncResourcesRefName; ref != "" {
-		shared, err := m.sharedLister.Get(ref)
-		switch {
-		case err == nil:
-			selection.Resources = append(selection.Resources, shared.Spec.SyncResources...)
-			exclusions, err := checkExclusions(shared.Spec.SyncExclusions)
-			if err != nil {
-				return connection, selection, validity{v1alpha2.InvalidSyncResourcesReason, fmt.Sprintf(messageSharedExclusions, ref, err)}
-			}
-			selection.Exclusions = joinExclusions(selection.Exclusions, exclusions)
-		case apierrors.IsNotFound(err):
-			warnings = append(warnings, messageRefNotFound)
-		default:
-			return connection, selection, validity{v1alpha2.InvalidSyncResourcesReason, fmt.Sprintf(messageRefFailed, err)}
-		}
+	switch {
+	case apierrors.IsNotFound(sharedErr):
+		warnings = append(warnings, messageRefNotFound)
+	case sharedErr != nil:
+		return connection, selection, validity{v1alpha2.InvalidSyncResourcesReason, fmt.Sprintf(messageRefFailed, sharedErr)}
 	}
+	selection.Resources = append(selection.Resources, shared.Spec.SyncResources...)
+	exclusions, err := checkExclusions(shared.Spec.SyncExclusions)
+	if err != nil {
+		return connection, selection, validity{v1alpha2.InvalidSyncResourcesReason, fmt.Sprintf(messageSharedExclusions, shared.Name, err)}
+	}
+	selection.Exclusions = joinExclusions(selection.Exclusions, exclusions)
 	if selection.AllResources() && !m.Gates.AllowSyncAllResources {
 		return connection, selection, validity{v1alpha2.InvalidSyncResourcesReason, messageAllResources}
 	}
