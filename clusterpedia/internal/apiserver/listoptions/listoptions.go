@@ -41,9 +41,11 @@ type Input struct {
 type Options struct {
 	// Query is the question for the storage layer; it is valid. InjectEvents is
 	// its Events, onlyMetadata its Projection, and withRemainingCount
-	// its Count. Its conditions and order must not be changed, else continue
-	// tokens no longer fit.
+	// its Count. Its order must not be changed, else continue tokens no longer fit. Whoever
+	// narrows its Owner and Namespaces must see to its Continue; ListMeta does so of the next.
 	Query *query.Query
+	// asked is the query as it was parsed.
+	asked query.Query
 	// WithContinue and WithRemainingCount say whether the answer has continue and
 	// remainingItemCount; nil if the client left it to the server.
 	WithContinue, WithRemainingCount *bool
@@ -84,6 +86,7 @@ func Parse(in Input) (*Options, error) {
 	}
 	return &Options{
 		Query:              q,
+		asked:              *q,
 		WithContinue:       p.withContinue,
 		WithRemainingCount: p.withRemainingCount,
 		DecimalContinue:    p.decimalContinue,
@@ -116,11 +119,26 @@ func (o *Options) ListMeta(page query.Page, items int64) metav1.ListMeta {
 	}
 	switch full := items == limit && isTrue(o.WithContinue); {
 	case !o.DecimalContinue:
-		list.Continue = page.Continue
+		list.Continue = o.token(page.Continue)
 	case full || page.Continue != "":
 		list.Continue = fmt.Sprint(o.Query.Offset + items)
 	}
 	return list
+}
+
+// token turns the storage layer's continue token into that of the query that the client
+// sends again.
+func (o *Options) token(next string) string {
+	if next == "" || o.Query.Owner == o.asked.Owner {
+		return next
+	}
+	narrowed := *o.Query
+	narrowed.Continue = next
+	after, err := narrowed.Position()
+	if err != nil {
+		return next // the storage layer's own, of which nobody knows more
+	}
+	return o.asked.ContinueAfter(after)
 }
 
 // parser collects the values of the options while they are read.

@@ -19,7 +19,25 @@ const maxOwners = 10_000
 // owner limits a query by the name of an owner to those owners that the caller may see:
 // otherwise it would tell whether there is one of that name. Storage layers look at the
 // rights to what is found alone, which is of other resources.
+//
+// The client's continue token is that of its own query, whatever the owners are by now: it
+// becomes one of the query that the storage layer gets, and listoptions turns the next one
+// back.
 func (s *search) owner(ctx context.Context, q *query.Query) error {
+	asked := *q
+	if err := s.visibleOwners(ctx, q); err != nil || q.Continue == "" || q.Owner == asked.Owner {
+		return err
+	}
+	after, err := asked.Position()
+	if err != nil {
+		return fmt.Errorf("read the continue token: %w", err)
+	}
+	q.Continue = q.ContinueAfter(after)
+	return nil
+}
+
+// visibleOwners replaces the query's owner, and its namespaces, by what the caller may see.
+func (s *search) visibleOwners(ctx context.Context, q *query.Query) error {
 	if q.Owner == nil || q.Owner.UID != "" || len(q.Visible.Scopes) == 0 {
 		return nil
 	}

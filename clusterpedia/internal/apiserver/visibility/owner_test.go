@@ -1,11 +1,14 @@
 package visibility
 
 import (
+	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"clusterpedia.io/clusterpedia/internal/apiserver/listoptions"
 	"clusterpedia.io/storage-api/object"
 	"clusterpedia.io/storage-api/query"
 )
@@ -78,6 +81,52 @@ func TestOwner(t *testing.T) {
 			byUID := &query.Query{Clusters: []string{"one"}, Owner: &query.Owner{UID: "x", Name: "web"}}
 			require.NoError(t, c.Limit(as(t, "alice"), "list", resource(t, c, "", "pods"), byUID))
 			require.Equal(t, &query.Owner{UID: "x", Name: "web"}, byUID.Owner, "a UID cannot be guessed")
+		})
+	}
+}
+
+// A client follows the pages of what an owner owns by the tokens of its own query, also
+// when what is visible of the owners changes between two pages.
+func TestOwnerPages(t *testing.T) {
+	t.Parallel()
+	at := func(group, resource, namespace, name string) object.Object {
+		return object.Object{Key: object.Key{Cluster: "one", Resource: object.Resource{Group: group, Version: "v1", Resource: resource}, Namespace: namespace, Name: name}, UID: resource + "/" + namespace}
+	}
+	owners := []object.Object{at("apps", "deployments", "dev", "web"), at("apps", "deployments", "team", "web"), at("", "secrets", "team", "web")}
+	for name, allow := range map[string][]string{
+		"one of some":        {"list deployments.apps one team"},
+		"all of a namespace": {"list deployments.apps one team", "list secrets one team"},
+		"all of a resource":  {"list deployments.apps one"},
+		"all":                {"list deployments.apps one", "list secrets one"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := &rules{allow: map[string]bool{"list pods one": true}}
+			for _, a := range allow {
+				r.allow[a] = true
+			}
+			values := url.Values{"ownerName": {"web"}, "limit": {"1"}}
+			next := func(i int) {
+				c := checker(t, r)
+				c.Storage = &shelf{objects: owners}
+				o, err := listoptions.Parse(listoptions.Input{Values: values, Cluster: "one", Types: []query.Type{{Version: "v1", Resource: "pods"}}})
+				require.NoError(t, err)
+				require.NoError(t, c.Limit(as(t, "alice"), "list", resource(t, c, "", "pods"), o.Query))
+				require.NoError(t, o.Query.Validate())
+				if i > 0 {
+					after, err := o.Query.Position()
+					require.NoError(t, err)
+					require.Equal(t, fmt.Sprint("pod-", i-1), after.Name)
+				}
+				last := at("", "pods", "team", fmt.Sprint("pod-", i))
+				values.Set("continue", o.ListMeta(query.Page{Continue: o.Query.ContinueAfter(&last)}, 1).Continue)
+			}
+			for i := range 3 {
+				next(i)
+			}
+			r.allow = map[string]bool{"list pods one": true, "list secrets one team": true}
+			next(3)
+			next(4)
 		})
 	}
 }
