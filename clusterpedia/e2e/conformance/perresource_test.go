@@ -112,6 +112,19 @@ func TestRightsOfWatches(t *testing.T) {
 	require.Equal(t, "1/in-later", d.names(ctx, t, configMapList))
 }
 
+// TestOwnerPages follows what is owned by one of a name while another one of that name is
+// hidden from the caller.
+func TestOwnerPages(t *testing.T) {
+	d, _ := shared.limited(t, memory)
+	const hidden = "C(cluster-1)/api/v1/namespaces/kube-system/secrets/web-rs"
+	d.members[0].put(secrets, document{"kind": "Secret", "apiVersion": "v1", "metadata": document{"name": "web-rs", "namespace": "kube-system", "uid": "other"}})
+	t.Cleanup(func() { d.members[0].remove(secrets, "kube-system", "web-rs") })
+	require.NoError(t, d.until(t.Context(), func() error { return d.check(t.Context(), &Case{As: "operator"}, hidden) }))
+	all := "1/web-rs-0 1/web-rs-1 1/web-rs-2"
+	c := &Case{As: "dora", Follow: true, Expect: Expect{Objects: &all}}
+	require.NoError(t, d.check(t.Context(), c, "C(cluster-1)/api/v1/pods?ownerName=web-rs&limit=1"))
+}
+
 // names lists as lars, whose rights change.
 func (d *deployment) names(ctx context.Context, t *testing.T, url string) string {
 	t.Helper()

@@ -39,7 +39,11 @@ func (c *Checker) Reach(ctx context.Context, cluster string, info *request.Reque
 	if allowed || err != nil && !errors.Is(err, errTooMany) {
 		return err
 	}
-	return s.forbidden(ctx, r, cluster, "")
+	view, _ := c.Catalog.View("") // not that of the cluster, of which it would tell
+	if known, ok := view.Resource(r.WithVersion(info.APIVersion)); ok && !known.Namespaced {
+		return s.forbidden(ctx, r, cluster, "")
+	}
+	return s.forbiddenEverywhere(ctx, r, cluster)
 }
 
 // allowedSomewhere asks for the namespaces of a cluster until one is allowed.

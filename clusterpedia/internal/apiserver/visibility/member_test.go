@@ -101,22 +101,40 @@ func TestReach(t *testing.T) {
 			require.Equal(t, tc.one, one == nil, one)
 			require.Equal(t, tc.nope, nope == nil, nope)
 			if one != nil && nope != nil {
-				require.Equal(t, strings.ReplaceAll(one.Error(), "cluster one", "cluster nope"), nope.Error())
+				require.EqualError(t, nope, ofNope(one))
 			}
 		})
 	}
 }
 
-// Too many namespaces tell nothing of a cluster.
+// ofNope returns what an error about the cluster one says of nope.
+func ofNope(err error) string {
+	return strings.NewReplacer("cluster one", "cluster nope", "clusters/one", "clusters/nope").Replace(err.Error())
+}
+
+// Too many namespaces tell nothing of a cluster, and end a request in the same way each time.
 func TestReachBounds(t *testing.T) {
 	t.Parallel()
 	var many []string
 	for i := range 2 * maxReviews {
-		many = append(many, fmt.Sprint("ns-", i))
+		many = append(many, fmt.Sprintf("ns-%04d", i))
 	}
-	c := checker(t, &rules{}, many...)
-	info := &request.RequestInfo{IsResourceRequest: true, Verb: "list", APIVersion: "v1", Resource: "pods"}
-	require.ErrorContains(t, c.Reach(as(t, "alice"), "one", info), `cannot list resource "pods" in API group "search.clusterpedia.io" of cluster one`)
+	for right, want := range map[string]bool{"list pods one ns-1400": false, "list pods one ns-0400": true, "": false} {
+		c := checker(t, &rules{allow: map[string]bool{right: true}}, many...)
+		info := &request.RequestInfo{IsResourceRequest: true, Verb: "list", APIVersion: "v1", Resource: "pods"}
+		for range 3 {
+			err := c.Reach(as(t, "alice"), "one", info)
+			require.Equal(t, want, err == nil, right)
+			if err == nil {
+				continue
+			}
+			require.ErrorContains(t, err, `cannot list resource "pods" in API group "search.clusterpedia.io" of cluster one, nor in those`)
+			require.ErrorContains(t, err, "as at …/resources/clusters/one/api/v1/namespaces/NAMESPACE/pods")
+			require.EqualError(t, c.Reach(as(t, "alice"), "nope", info), ofNope(err))
+		}
+		info.Resource = "nodes"
+		require.NotContains(t, c.Reach(as(t, "alice"), "one", info).Error(), "NAMESPACE", "nodes are in none")
+	}
 }
 
 func TestDiscover(t *testing.T) {

@@ -19,7 +19,8 @@ import (
 )
 
 const (
-	// maxReviews bounds the reviews of one search. What is remembered is none.
+	// maxReviews bounds the reviews of one search. What is remembered counts, too: the same
+	// search would come further each time, and end in another way.
 	maxReviews = 1000
 	// maxAnswers bounds the answers that are remembered.
 	maxAnswers = 100_000
@@ -39,7 +40,10 @@ func everything() schema.GroupResource { return schema.GroupResource{Resource: "
 type search struct {
 	*Checker
 	verb, subresource string
-	reviews           int
+	// asked are the answers to all that it has asked, and some says that one place at least
+	// is allowed.
+	asked map[question]bool
+	some  bool
 	// caller identifies who searches, once somebody is asked about.
 	caller *identity
 }
@@ -52,6 +56,16 @@ type question struct {
 
 // errTooMany ends a search that takes too many reviews, or finds too many places.
 var errTooMany = errors.New("what the caller may see is in too many places")
+
+// tooManyError is errTooMany as a Status.
+type tooManyError struct{ *apierrors.StatusError }
+
+// Is implements what errors.Is asks for.
+func (tooManyError) Is(target error) bool { return target == errTooMany }
+
+// TooMany reports whether an error with code 403 only says that it takes too many reviews,
+// or places, to find out what the caller may see.
+func TooMany(err error) bool { return errors.Is(err, errTooMany) }
 
 // bounded turns errTooMany into a Status with code 403, which names a narrower path. Of
 // clusters it names only what the query does.
@@ -67,8 +81,8 @@ func (s *search) bounded(r schema.GroupResource, q *query.Query, search func() e
 	if r == everything() {
 		r.Resource = "RESOURCE"
 	}
-	return apierrors.NewForbidden(r, "", fmt.Errorf(
-		"what you may see takes more than %d checks, or is in too many places: ask for less, as at %s", maxReviews, narrower(r, cluster)))
+	return tooManyError{apierrors.NewForbidden(r, "", fmt.Errorf(
+		"what you may see takes more than %d checks, or is in too many places: ask for less, as at %s", maxReviews, narrower(r, cluster)))}
 }
 
 // allowed asks for one namespace of a cluster, or for the whole cluster, or for all.
@@ -80,12 +94,14 @@ func (s *search) allowed(ctx context.Context, r schema.GroupResource, cluster, n
 	if cluster == everyCluster && allowed {
 		// To RBAC, no name is a name too, which a rule may have among others. Only one for all
 		// names allows a name that nobody knows.
-		return s.ask(ctx, r, s.nobody, namespace)
+		allowed, err = s.ask(ctx, r, s.nobody, namespace)
 	}
+	s.some = s.some || allowed
 	return allowed, err
 }
 
-// ask makes one review, unless its answer is remembered.
+// ask makes one review, unless its answer is remembered. It returns errTooMany for one more
+// than a search may take.
 func (s *search) ask(ctx context.Context, r schema.GroupResource, name, namespace string) (bool, error) {
 	caller, ok := apirequest.UserFrom(ctx)
 	if !ok {
@@ -96,16 +112,31 @@ func (s *search) ask(ctx context.Context, r schema.GroupResource, name, namespac
 		s.caller = &id
 	}
 	asked := question{*s.caller, s.verb, r.String(), s.subresource, namespace, name}
+	if allowed, found := s.asked[asked]; found {
+		return allowed, nil
+	}
+	if len(s.asked) >= maxReviews {
+		return false, errTooMany
+	}
+	allowed, err := s.review(ctx, caller, asked, r)
+	if err == nil {
+		if s.asked == nil {
+			s.asked = map[question]bool{}
+		}
+		s.asked[asked] = allowed
+	}
+	return allowed, err
+}
+
+// review asks the host cluster, unless its answer is remembered.
+func (s *search) review(ctx context.Context, caller user.Info, asked question, r schema.GroupResource) (bool, error) {
 	if answer, found := s.answers.Get(asked); found {
 		allowed, _ := answer.(bool) // nothing else is kept
 		return allowed, nil
 	}
-	if s.reviews++; s.reviews > maxReviews {
-		return false, errTooMany
-	}
 	decision, _, err := s.Authorizer.Authorize(ctx, authorizer.AttributesRecord{
 		User: caller, Verb: s.verb, APIGroup: Group, APIVersion: "*", Resource: r.String(), Subresource: s.subresource,
-		Namespace: namespace, Name: name, ResourceRequest: true,
+		Namespace: asked.namespace, Name: asked.clusterName, ResourceRequest: true,
 	})
 	if err != nil && decision != authorizer.DecisionAllow {
 		return false, apierrors.NewInternalError(fmt.Errorf("ask what the caller may see: %w", err))

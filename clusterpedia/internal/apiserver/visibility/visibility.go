@@ -12,6 +12,7 @@ package visibility
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -80,15 +81,12 @@ func (c *Checker) Limit(ctx context.Context, verb string, r discovery.Resource, 
 			return err
 		}
 		visible := &query.Visibility{}
-		if err := s.scopes(ctx, r, q, visible, nil, nil); err != nil {
-			return err
+		err := s.scopes(ctx, r, q, visible, nil, nil)
+		if len(q.Clusters) == 1 && (err == nil && len(visible.Scopes) == 0 || errors.Is(err, errTooMany) && !s.some) {
+			return s.forbiddenList(ctx, r, q)
 		}
-		if len(visible.Scopes) == 0 && len(q.Clusters) == 1 {
-			namespace := ""
-			if len(q.Namespaces) == 1 {
-				namespace = q.Namespaces[0]
-			}
-			return s.forbidden(ctx, r.GroupResource(), q.Clusters[0], namespace)
+		if err != nil {
+			return err
 		}
 		return s.limit(ctx, q, visible)
 	})
@@ -334,9 +332,33 @@ func narrower(r schema.GroupResource, cluster string) string {
 	return path + "/apis/" + r.Group + "/VERSION/namespaces/NAMESPACE/" + r.Resource
 }
 
+// forbiddenList says that the caller may see nothing of what a query asks one cluster for.
+func (s *search) forbiddenList(ctx context.Context, r discovery.Resource, q *query.Query) error {
+	switch {
+	case len(q.Namespaces) == 1:
+		return s.forbidden(ctx, r.GroupResource(), q.Clusters[0], q.Namespaces[0])
+	case !r.Namespaced:
+		return s.forbidden(ctx, r.GroupResource(), q.Clusters[0], "")
+	}
+	return s.forbiddenEverywhere(ctx, r.GroupResource(), q.Clusters[0])
+}
+
+// forbiddenEverywhere is forbidden for a whole cluster and for its namespaces. Not all of
+// them need have been asked for: so that this tells nothing, the narrower path is always
+// named.
+func (s *search) forbiddenEverywhere(ctx context.Context, r schema.GroupResource, cluster string) error {
+	reason := fmt.Sprintf("%s, nor in those of its namespaces that %d checks reach: ask for less, as at %s",
+		s.reason(ctx, r, cluster, ""), maxReviews, narrower(r, cluster))
+	return apierrors.NewForbidden(r, "", errors.New(reason))
+}
+
 // forbidden says what the caller may not do, as Kubernetes says it. It says the same
 // whether there is such a cluster or not.
 func (s *search) forbidden(ctx context.Context, r schema.GroupResource, cluster, namespace string) error {
+	return apierrors.NewForbidden(r, "", errors.New(s.reason(ctx, r, cluster, namespace)))
+}
+
+func (s *search) reason(ctx context.Context, r schema.GroupResource, cluster, namespace string) string {
 	name := ""
 	if caller, ok := apirequest.UserFrom(ctx); ok {
 		name = caller.GetName()
@@ -349,5 +371,5 @@ func (s *search) forbidden(ctx context.Context, r schema.GroupResource, cluster,
 	if s.subresource != "" {
 		resource += "/" + s.subresource
 	}
-	return apierrors.NewForbidden(r, "", fmt.Errorf("user %q cannot %s resource %q in API group %q %s", name, s.verb, resource, Group, where))
+	return fmt.Sprintf("user %q cannot %s resource %q in API group %q %s", name, s.verb, resource, Group, where)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -236,14 +237,26 @@ func TestBounds(t *testing.T) {
 	err := c.Limit(as(t, "alice"), "list", resource(t, c, "", "pods"), &query.Query{})
 	require.ErrorContains(t, err, "ask for less, as at …/resources/clusters/CLUSTER/api/v1/namespaces/NAMESPACE/pods", "clusters that were not asked for have no name")
 	require.EqualValues(t, maxReviews, r.asked.Load())
-	// What was asked before costs nothing: the same search comes further each time.
-	one := &query.Query{Clusters: []string{"one"}}
-	err = c.Limit(as(t, "alice"), "list", resource(t, c, "", "pods"), one)
-	require.ErrorContains(t, err, "ask for less, as at …/resources/clusters/one/api/v1/namespaces/NAMESPACE/pods")
-	require.EqualValues(t, 2*maxReviews, r.asked.Load())
-	err = c.Limit(as(t, "alice"), "list", resource(t, c, "", "pods"), one)
-	require.ErrorContains(t, err, "cannot list resource")
-	require.EqualValues(t, 2*maxReviews+3, r.asked.Load())
+	// What is remembered counts as well: the same search ends in the same way each time.
+	one, asked := &query.Query{Clusters: []string{"one"}}, int64(0)
+	for i := range 3 {
+		err = c.Limit(as(t, "alice"), "list", resource(t, c, "", "pods"), one)
+		require.ErrorContains(t, err, "ask for less, as at …/resources/clusters/one/api/v1/namespaces/NAMESPACE/pods")
+		if i > 0 {
+			require.Equal(t, asked, r.asked.Load(), "all is remembered")
+		}
+		asked = r.asked.Load()
+	}
+	require.False(t, TooMany(err), "who may see nothing learns nothing of the cluster")
+	nope := c.Limit(as(t, "alice"), "list", resource(t, c, "", "pods"), &query.Query{Clusters: []string{"nope"}})
+	require.EqualError(t, nope, ofNope(err))
+	c = checker(t, &rules{allow: map[string]bool{"list pods one ns-0": true}}, many...)
+	for range 2 {
+		err = c.Limit(as(t, "alice"), "list", resource(t, c, "", "pods"), one)
+		require.ErrorContains(t, err, "what you may see takes more than 1000 checks")
+		require.True(t, TooMany(err))
+		require.True(t, apierrors.IsForbidden(err))
+	}
 
 	c = checker(t, &rules{err: errors.New("connection refused")})
 	q := &query.Query{}
