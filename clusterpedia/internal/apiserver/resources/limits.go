@@ -31,8 +31,12 @@ type limits struct {
 	seen string
 }
 
-// notAtAll stands in limits.seen for what may be listed and not watched, or the reverse.
-const notAtAll = "-"
+// What stands in limits.seen for what may be listed and not watched, or the reverse, and
+// for what takes too many reviews to find out.
+const (
+	notAtAll = "-"
+	tooMany  = "~"
+)
 
 // applyLimits limits a query to what the caller may list or watch. If the storage layer
 // can be watched, it also finds out what the caller may do of the other.
@@ -48,39 +52,50 @@ func applyLimits(ctx context.Context, checker *visibility.Checker, r discovery.R
 		return l, nil
 	}
 	var err error
-	l.seen, err = l.sees(ctx, verb, visibility.Fingerprint(q))
+	if l.seen, err = l.sees(ctx, verb, visibility.Fingerprint(q)); visibility.TooMany(err) {
+		err = nil // of the verb that was not asked for
+	}
 	return l, err
 }
 
-// sees asks what the caller may list and watch now. Of one verb it may be known.
+// sees asks what the caller may list and watch now. Of one verb it may be known. If one of
+// them takes too many reviews, it returns that error beside the others' answer.
 func (l *limits) sees(ctx context.Context, knownVerb, known string) (string, error) {
 	var parts []string
+	var unknown error
 	for _, verb := range []string{"list", "watch"} {
 		part := known
 		if verb != knownVerb {
 			var err error
-			if part, err = l.seesBy(ctx, verb); err != nil {
+			if part, err = l.seesBy(ctx, verb); visibility.TooMany(err) {
+				unknown = err
+			} else if err != nil {
 				return "", err
 			}
 		}
 		parts = append(parts, part)
 	}
 	if seen := strings.Join(parts, "."); seen != "." {
-		return seen, nil
+		return seen, unknown
 	}
 	return "", nil
 }
 
 func (l *limits) seesBy(ctx context.Context, verb string) (string, error) {
 	q := l.asked
-	if err := l.checker.Limit(ctx, verb, l.resource, &q); apierrors.IsForbidden(err) {
+	switch err := l.checker.Limit(ctx, verb, l.resource, &q); {
+	case visibility.TooMany(err):
+		return tooMany, err
+	case apierrors.IsForbidden(err):
 		return notAtAll, nil
-	} else if err != nil {
+	case err != nil:
 		return "", err
 	}
 	if q.Events {
 		var err error
-		if q.Events, err = l.checker.Events(ctx, &q); err != nil {
+		if q.Events, err = l.checker.Events(ctx, &q); visibility.TooMany(err) {
+			return tooMany, err
+		} else if err != nil {
 			return "", err
 		}
 	}
@@ -121,22 +136,36 @@ func (l *limits) listMeta(of func(query.Page, int64) metav1.ListMeta) func(query
 
 // awaitChange returns when the caller may see something else than at first, or nobody
 // can say so, with the reason. It returns nil when ctx ends.
+//
+// What takes too many reviews by now, as of a cluster with many new namespaces, is no
+// change yet: it is looked at once more, soon, and ends the watch only then, with an error
+// that names a narrower path.
 func (l *limits) awaitChange(ctx context.Context, every time.Duration) error {
 	if l == nil {
 		return nil
 	}
+	next := every
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(wait.Jitter(every, 0.2)):
+		case <-time.After(wait.Jitter(next, 0.2)):
 		}
 		now, err := l.sees(ctx, "", "")
+		again := next < every
+		next = every
 		switch {
-		case err == nil && now != l.seen:
-			return apierrors.NewResourceExpired("what you may see has changed: list again")
-		case err != nil && ctx.Err() == nil:
+		case ctx.Err() != nil:
+			return nil
+		case err != nil && !visibility.TooMany(err):
 			return err
+		case now == l.seen:
+		case strings.Count(now, tooMany) <= strings.Count(l.seen, tooMany):
+			return apierrors.NewResourceExpired("what you may see has changed: list again")
+		case again:
+			return err
+		default:
+			next = every / 2 // within the time after which a revoked right shows nothing
 		}
 	}
 }

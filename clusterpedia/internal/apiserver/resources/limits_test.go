@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,7 +59,7 @@ func (r *rights) Authorize(_ context.Context, a authorizer.Attributes) (authoriz
 }
 
 // serveLimited serves to callers with rights.
-func serveLimited(t *testing.T, st storage.Storage, r *rights) *httptest.Server {
+func serveLimited(t *testing.T, st storage.Storage, r authorizer.UnconditionalAuthorizer) *httptest.Server {
 	t.Helper()
 	h := newHandler(t, st, func(c *resources.Config) {
 		c.Checker = visibility.New(visibility.Config{Authorizer: r, Clusters: c.Clusters, Catalog: c.Catalog, Storage: st})
@@ -130,6 +132,75 @@ func (w withNamespace) List(ctx context.Context, q *query.Query, yield func(*sto
 		return storage.Page{}, yield(&storage.Object{Key: storage.Key{Cluster: q.Clusters[0], Name: "default"}})
 	}
 	return w.history.List(ctx, q, yield)
+}
+
+// withMany is a history whose clusters have more namespaces than a search may ask for.
+type withMany struct{ *history }
+
+func (w withMany) List(ctx context.Context, q *query.Query, yield func(*storage.Object) error) (storage.Page, error) {
+	if len(q.Types) != 1 || q.Types[0].Resource != "namespaces" {
+		return w.history.List(ctx, q, yield)
+	}
+	for i := range 1100 {
+		if err := yield(&storage.Object{Key: storage.Key{Cluster: q.Clusters[0], Name: fmt.Sprint("ns-", i)}}); err != nil {
+			return storage.Page{}, err
+		}
+	}
+	return storage.Page{}, nil
+}
+
+// hidden denies everything while it is looked at for some time, counted from 1.
+type hidden struct {
+	*rights
+	from, to int64
+	looks    atomic.Int64
+}
+
+func (h *hidden) Authorize(ctx context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
+	look := h.looks.Load()
+	if a.GetVerb() == "list" && a.GetResource() == "*" && a.GetName() == "" && a.GetNamespace() == "" {
+		look = h.looks.Add(1) // the first question of each
+	}
+	if look >= h.from && look <= h.to {
+		return authorizer.DecisionNoOpinion, "", nil
+	}
+	return h.rights.Authorize(ctx, a)
+}
+
+// A watch goes on when it took too many reviews once to find out what its caller may see,
+// and ends with the reason when it does again. The first look is that of its request.
+func TestTooManyReviewsOfWatches(t *testing.T) {
+	t.Parallel()
+	var all []string
+	for _, verb := range []string{"list", "watch"} {
+		for _, cluster := range []string{"one", "two", "three"} {
+			all = append(all, verb+" pods "+cluster)
+		}
+	}
+	for name, tc := range map[string]struct {
+		from, to int64
+		code     string
+	}{
+		"never": {-1, -1, ""}, "once": {2, 2, ""}, "from now on": {2, 1000, `"code":403`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHistory()
+			r := &hidden{rights: newRights(all...), from: tc.from, to: tc.to}
+			server := serveLimited(t, withMany{h}, r)
+			lines := follow(t, server, "/all/api/v1/pods?watch=true")
+			if tc.code == "" {
+				require.Eventually(t, func() bool { return r.looks.Load() > 5 }, 15*time.Second, time.Millisecond)
+				r.set(nil, "everything") // a change still ends it
+				tc.code = `"code":410`
+			}
+			for lines.Scan() && strings.Contains(lines.Text(), `"ADDED"`) {
+			}
+			require.Contains(t, lines.Text(), tc.code)
+			require.Equal(t, tc.code == `"code":403`, strings.Contains(lines.Text(), "namespaces/NAMESPACE/pods"), lines.Text())
+			<-h.gone
+		})
+	}
 }
 
 // A watch that resumes with other rights than its client's list had must list again.
