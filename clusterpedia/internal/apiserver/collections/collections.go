@@ -6,17 +6,17 @@ package collections
 import (
 	"context"
 	"fmt"
-	"mime"
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/endpoints/handlers"
+	"k8s.io/apiserver/pkg/endpoints/handlers/negotiation"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/warning"
 
@@ -39,7 +39,10 @@ type Storage struct {
 	warner  resources.Warner
 	checker *visibility.Checker
 	asJSON  runtime.Identifier
-	all     []storage.Collection
+	// serializer and scope are what the stock handlers negotiate with.
+	serializer runtime.NegotiatedSerializer
+	scope      *handlers.RequestScope
+	all        []storage.Collection
 }
 
 var (
@@ -57,7 +60,8 @@ var (
 func New(
 	ctx context.Context, st storage.Storage, params []string, count query.Count, warner resources.Warner, checker *visibility.Checker, serializer runtime.NegotiatedSerializer,
 ) (*Storage, error) {
-	s := &Storage{storage: st, params: params, count: count, warner: warner, checker: checker, asJSON: jsonEncoder(serializer)}
+	s := &Storage{storage: st, params: params, count: count, warner: warner, checker: checker, asJSON: jsonEncoder(serializer), serializer: serializer}
+	s.scope = &handlers.RequestScope{TableConvertor: s, MetaGroupVersion: metav1.SchemeGroupVersion}
 	if layer, ok := st.(storage.Collections); ok {
 		all, err := layer.Collections(ctx)
 		if err != nil {
@@ -127,33 +131,49 @@ func (s *Storage) Get(ctx context.Context, name string, _ *metav1.GetOptions) (r
 		}
 	}
 	s.warner.Warn(ctx, types, options.Query)
-	if request.table {
+	wanted, whole := s.negotiate(request)
+	if wanted == "Table" && request.values.Get("includeObject") != string(metav1.IncludeObject) {
 		options.Query.Projection = query.Metadata
 	}
 	found := &stream{name: name, asJSON: s.asJSON, metadata: options.ListMeta}
 	if err := open(ctx, s.storage, options.Query, found); err != nil {
 		return nil, resources.APIError(err, groupResource(), name)
 	}
-	if request.closes(found) && !audited(ctx) {
+	if !whole && !audited(ctx) {
+		request.opened = found
 		return found, nil
 	}
 	defer found.stop()
-	whole, err := found.whole()
+	all, err := found.whole()
 	if err != nil {
 		return nil, err
 	}
-	return whole, nil
+	return all, nil
+}
+
+// negotiate returns the kind that the stock handler will turn the collection into, if it
+// will, and whether it has to have the whole.
+func (s *Storage) negotiate(r *request) (kind string, whole bool) {
+	if r.http == nil {
+		return "", true
+	}
+	media, _, err := negotiation.NegotiateOutputMediaType(r.http, s.serializer, s.scope)
+	switch {
+	case err != nil: // which the stock handler says
+		return "", true
+	case media.Convert != nil:
+		return media.Convert.Kind, true
+	}
+	return "", false
 }
 
 func groupResource() schema.GroupResource { return v1beta1.Resource(Resource) }
 
 // request is what Get needs of a request beyond what the stock handler gives it.
 type request struct {
+	http   *http.Request
 	values url.Values
-	// table says that the client prefers a Table, and transformed that it accepts something
-	// else than the collection itself.
-	table, transformed bool
-	// opened is what was found, until the answer is written.
+	// opened is what was found, until the answer is written and the request stops it.
 	opened *stream
 }
 
@@ -163,24 +183,14 @@ func requestFrom(ctx context.Context) *request {
 	if r, ok := ctx.Value(requestKey{}).(*request); ok {
 		return r
 	}
-	return &request{transformed: true}
-}
-
-// closes leaves it to the request to stop a stream, if it may be answered with one.
-func (r *request) closes(s *stream) bool {
-	if r.transformed {
-		return false
-	}
-	r.opened = s
-	return true
+	return &request{}
 }
 
 // WithRequest is a filter that keeps for Get what a client asks for. It stands right before
 // the handlers, and closes what Get opened when they have answered.
 func WithRequest(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		accept := strings.Join(req.Header.Values("Accept"), ",")
-		kept := &request{values: req.URL.Query(), table: prefersTable(req.Header.Get("Accept")), transformed: strings.Contains(accept, "as=")}
+		kept := &request{http: req, values: req.URL.Query()}
 		defer func() {
 			if kept.opened != nil {
 				kept.opened.stop()
@@ -188,11 +198,4 @@ func WithRequest(next http.Handler) http.Handler {
 		}()
 		next.ServeHTTP(w, req.WithContext(context.WithValue(req.Context(), requestKey{}, kept)))
 	})
-}
-
-// prefersTable reports whether the first media type that a client accepts is a Table.
-func prefersTable(accept string) bool {
-	first, _, _ := strings.Cut(accept, ",")
-	_, params, err := mime.ParseMediaType(first)
-	return err == nil && params["as"] == "Table"
 }

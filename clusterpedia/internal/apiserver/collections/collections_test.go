@@ -199,8 +199,62 @@ func TestTables(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, table.ColumnDefinitions, 7)
 	require.Equal(t, []any{"one", "example.io", "v2", "Widget", "default", "w", "<unknown>"}, table.Rows[0].Cells)
-	require.True(t, prefersTable("application/json;as=Table;v=v1;g=meta.k8s.io,application/json"))
-	require.False(t, prefersTable("application/json,application/json;as=Table;v=v1;g=meta.k8s.io"))
+}
+
+// Objects are read without what a Table does not show only if the answer is one, whatever
+// else the client would accept.
+func TestNegotiation(t *testing.T) {
+	t.Parallel()
+	const table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+	for _, tc := range []struct {
+		accept, query string
+		want          query.Projection
+		flows         bool
+	}{
+		{"", "", query.Full, true},
+		{"application/json", "", query.Full, true},
+		{"application/json, " + table, "", query.Full, true},
+		{table + ", application/json", "", query.Metadata, false},
+		{table, "", query.Metadata, false},
+		{"application/yaml;as=Table;v=v1;g=meta.k8s.io", "", query.Metadata, false},
+		{table, "&includeObject=Metadata", query.Metadata, false},
+		{table, "&includeObject=None", query.Metadata, false},
+		{table, "&includeObject=Object", query.Full, false},
+		{table + ";q=0.5, application/json;q=0.9", "", query.Full, true},
+		{"application/json;q=0.5, " + table + ";q=0.9", "", query.Metadata, false},
+		{"application/json;as=Table;v=v1beta1;g=meta.k8s.io", "", query.Metadata, false},
+		{"application/json;as=Table;v=v2;g=meta.k8s.io, application/json", "", query.Full, true},
+		{"application/json;as=Table;v=v1;g=example.io, application/json", "", query.Full, true},
+		{"application/json;as=Table, application/json", "", query.Full, true},
+		{"application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io, application/json", "", query.Full, true},
+		{"text/html", "", query.Full, false},
+	} {
+		st := &asked{shelf: fixture(t).storage.(*shelf)}
+		s, err := New(t.Context(), st, nil, query.CountNone, warner(t), nil, codecs(t))
+		require.NoError(t, err)
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?groups=*"+tc.query, nil)
+		req.Header.Set("Accept", tc.accept)
+		var flows bool
+		WithRequest(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+			obj, getErr := s.Get(req.Context(), "any", nil)
+			err = getErr
+			_, flows = obj.(*stream)
+		})).ServeHTTP(httptest.NewRecorder(), req)
+		require.NoError(t, err)
+		require.Equal(t, tc.want, st.projection, tc.accept+tc.query)
+		require.Equal(t, tc.flows, flows, tc.accept)
+	}
+}
+
+// asked keeps what was read last.
+type asked struct {
+	*shelf
+	projection query.Projection
+}
+
+func (a *asked) List(ctx context.Context, q *query.Query, yield func(*storage.Object) error) (storage.Page, error) {
+	a.projection = q.Projection
+	return a.shelf.List(ctx, q, yield)
 }
 
 // TestWithoutCollections serves a storage layer that defines none.
