@@ -41,6 +41,7 @@ func newScheme() (*runtime.Scheme, error) {
 	if err := v1beta1.AddToScheme(s); err != nil {
 		return nil, fmt.Errorf("register the API's kinds: %w", err)
 	}
+	collections.AddToScheme(s)
 	unversioned := schema.GroupVersion{Version: "v1"}
 	metav1.AddToGroupVersion(s, unversioned)
 	s.AddUnversionedTypes(unversioned, &metav1.Status{}, &metav1.APIVersions{}, &metav1.APIGroupList{}, &metav1.APIGroup{}, &metav1.APIResourceList{})

@@ -201,6 +201,23 @@ func TestTables(t *testing.T) {
 	require.Equal(t, []any{"one", "example.io", "v2", "Widget", "default", "w", "<unknown>"}, table.Rows[0].Cells)
 }
 
+// A row's object is the document, whatever version of collections a client wants.
+func TestRowObject(t *testing.T) {
+	t.Parallel()
+	s := fixture(t)
+	found, err := get(t, s, "any", "groups=example.io")
+	require.NoError(t, err)
+	table, err := s.ConvertToTable(t.Context(), found, &metav1.TableOptions{IncludeObject: metav1.IncludeObject})
+	require.NoError(t, err)
+	scheme := runtime.NewScheme()
+	AddToScheme(scheme)
+	obj, err := scheme.ConvertToVersion(table.Rows[0].Object.Object, v1beta1.GroupVersion)
+	require.NoError(t, err)
+	written, err := json.Marshal(runtime.RawExtension{Object: obj})
+	require.NoError(t, err)
+	require.JSONEq(t, string(found.Items[0].Raw), string(written))
+}
+
 // Objects are read without what a Table does not show only if the answer is one, whatever
 // else the client would accept.
 func TestNegotiation(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	metatable "k8s.io/apimachinery/pkg/api/meta/table"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"clusterpedia.io/api/clusterpedia/v1beta1"
 )
@@ -51,9 +52,30 @@ func (*Storage) ConvertToTable(_ context.Context, obj runtime.Object, options ru
 	return table, nil
 }
 
+// Item is an object of a collection in a row of a Table, of which the stock handler asks for
+// its metadata or converts it.
+type Item struct {
+	metav1.PartialObjectMetadata
+	document []byte
+}
+
+// AddToScheme registers what the rows of Tables hold, as what has no version of its own: it
+// stays as it is, whatever version of a collection a client wants.
+func AddToScheme(s *runtime.Scheme) {
+	s.AddUnversionedTypes(schema.GroupVersion{Version: "v1"}, &Item{})
+}
+
+// DeepCopyObject implements runtime.Object. Nobody changes the document.
+func (i *Item) DeepCopyObject() runtime.Object {
+	return &Item{PartialObjectMetadata: *i.PartialObjectMetadata.DeepCopy(), document: i.document}
+}
+
+// MarshalJSON implements json.Marshaler.
+func (i *Item) MarshalJSON() ([]byte, error) { return i.document, nil }
+
 func itemRow(document []byte) (metav1.TableRow, error) {
-	item := &metav1.PartialObjectMetadata{}
-	if err := json.Unmarshal(document, item); err != nil {
+	item := &Item{document: document}
+	if err := json.Unmarshal(document, &item.PartialObjectMetadata); err != nil {
 		return metav1.TableRow{}, fmt.Errorf("read the metadata of an object: %w", err)
 	}
 	gvk := item.GroupVersionKind()
