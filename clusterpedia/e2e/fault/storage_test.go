@@ -20,6 +20,10 @@ func TestStorage(t *testing.T) { //nolint:tparallel // its parts break the same 
 	t.Run("hangs", func(t *testing.T) { storageHangs(t, m) })
 }
 
+// batch is how many rows the manager writes at most in one transaction. If the answer to its
+// COMMIT is lost, all of them are written again.
+const batch = 500
+
 // storageStopped stops the database under load, as an operator does and as a crash does.
 func storageStopped(t *testing.T, m *member) {
 	o := database.Options{Dir: filepath.Join(shared.dir, "stopped")}
@@ -55,9 +59,7 @@ func storageFails(t *testing.T, m *member) {
 		f.passed.Load(), f.answered.Load(), f.cutBefore.Load(), f.cutBehind.Load())
 	require.Positive(t, f.answered.Load())
 	require.Empty(t, tally.backward)
-	if f.cutBehind.Load() == 0 {
-		require.Empty(t, tally.needless)
-	}
+	require.LessOrEqual(t, len(tally.needless), int(f.cutBehind.Load())*batch)
 }
 
 // storageHangs lets the connections hang, while the database is well, and then lets
@@ -70,5 +72,7 @@ func storageHangs(t *testing.T, m *member) {
 	pause(t, lasting(10*time.Second, time.Minute))
 	p.wakeUp()
 	pause(t, 2*time.Second)
-	s.settleCleanly()
+	tally := s.settle()
+	require.Empty(t, tally.backward)
+	require.LessOrEqual(t, len(tally.needless), batch, "more than the batch whose answer was lost")
 }
