@@ -14,6 +14,7 @@ import (
 
 	"clusterpedia.io/api/client/listers/cluster/v1alpha2"
 	clusterv1alpha2 "clusterpedia.io/api/cluster/v1alpha2"
+	"clusterpedia.io/storage-api/object"
 	"clusterpedia.io/storage-api/query"
 )
 
@@ -28,10 +29,11 @@ type Warner struct{ Clusters v1alpha2.PediaClusterLister }
 func (w Warner) Warn(ctx context.Context, types []query.Type, q *query.Query) {
 	given, more := 0, 0
 	for _, cluster := range w.clusters(q.Clusters) {
-		if !mayConcern(q, cluster.Name) {
+		visible := visibleTypes(types, q, cluster.Name)
+		if len(visible) == 0 {
 			continue
 		}
-		switch text := doubt(cluster, types, len(q.Clusters) > 0); {
+		switch text := doubt(cluster, visible, len(q.Clusters) > 0); {
 		case text == "":
 		case given == maxWarnings:
 			more++
@@ -45,11 +47,28 @@ func (w Warner) Warn(ctx context.Context, types []query.Type, q *query.Query) {
 	}
 }
 
-// mayConcern reports whether the caller may see anything of a cluster.
-func mayConcern(q *query.Query, cluster string) bool {
-	return q.Visible == nil || slices.ContainsFunc(q.Visible.Scopes, func(s query.Scope) bool {
-		return len(s.Clusters) == 0 || slices.Contains(s.Clusters, cluster)
-	})
+// visibleTypes returns those of the types of which the caller may see anything of a
+// cluster: for a type that stands for several, those that he may see.
+func visibleTypes(types []query.Type, q *query.Query, cluster string) []query.Type {
+	if q.Visible == nil {
+		return types
+	}
+	var visible []query.Type
+	for _, s := range q.Visible.Scopes {
+		switch {
+		case len(s.Clusters) > 0 && !slices.Contains(s.Clusters, cluster):
+		case len(s.Types) == 0:
+			return types
+		default:
+			for _, seen := range s.Types {
+				stored := object.Resource{Group: seen.Group, Version: seen.Version, Resource: seen.Resource}
+				if slices.ContainsFunc(types, func(t query.Type) bool { return t.Selects(stored) }) {
+					visible = append(visible, seen)
+				}
+			}
+		}
+	}
+	return visible
 }
 
 // warn is Warn for a scope's resource, whatever version of it is synced.
