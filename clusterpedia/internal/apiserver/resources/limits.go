@@ -156,7 +156,7 @@ func (l *limits) awaitChange(ctx context.Context, every time.Duration) error {
 		next = every
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // it is the context's
 		case err != nil && !visibility.TooMany(err):
 			return err
 		case now == l.seen:
