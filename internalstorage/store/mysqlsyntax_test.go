@@ -58,7 +58,7 @@ func TestMySQLSyntax(t *testing.T) {
 		bare         = "the tables are made without what go-mysql-server cannot have"
 	)
 	run(t, goMySQL, map[string]string{
-		"Optional/Migrator": bare, "Churn": transactions, "Concurrent": transactions, "Random": outer, "Text": outer,
+		"Optional": bare, "Churn": transactions, "Concurrent": transactions, "Random": outer, "Text": outer,
 		"Filter/names": binary, "Filter/owners": recursion, "Filter/fields/lists": outer,
 		"Filter/fields/values/in,_greatest_number": numbers, "Events/the_documents_come_back": names,
 		"Purge/many_objects": slow, "Versions/many": slow, "Context/canceled_while_yield_runs": slow,
