@@ -135,15 +135,16 @@ func (s *Storage) Get(ctx context.Context, name string, _ *metav1.GetOptions) (r
 	if wanted == "Table" && request.values.Get("includeObject") != string(metav1.IncludeObject) {
 		options.Query.Projection = query.Metadata
 	}
-	found := &stream{name: name, asJSON: s.asJSON, metadata: options.ListMeta}
-	if err := open(ctx, s.storage, options.Query, found); err != nil {
-		return nil, resources.APIError(err, groupResource(), name)
+	objects, err := resources.Find(ctx, s.storage, options.Query, func(err error) error { return resources.APIError(err, groupResource(), name) })
+	if err != nil {
+		return nil, err
 	}
-	if !whole && !audited(ctx) {
+	found := &stream{Found: objects, name: name, asJSON: s.asJSON, seen: map[v1beta1.CollectionResourceType]bool{}, metadata: options.ListMeta}
+	if !whole && !resources.Audited(ctx) {
 		request.opened = found
 		return found, nil
 	}
-	defer found.stop()
+	defer found.Close()
 	all, err := found.whole()
 	if err != nil {
 		return nil, err
@@ -193,7 +194,7 @@ func WithRequest(next http.Handler) http.Handler {
 		kept := &request{http: req, values: req.URL.Query()}
 		defer func() {
 			if kept.opened != nil {
-				kept.opened.stop()
+				kept.opened.Close()
 			}
 		}()
 		next.ServeHTTP(w, req.WithContext(context.WithValue(req.Context(), requestKey{}, kept)))

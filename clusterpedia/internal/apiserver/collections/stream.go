@@ -2,20 +2,15 @@ package collections
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"net/http"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	auditinternal "k8s.io/apiserver/pkg/apis/audit"
-	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/klog/v2"
 
 	"clusterpedia.io/api/clusterpedia/v1beta1"
@@ -30,65 +25,25 @@ import (
 type stream struct {
 	name string
 	// asJSON identifies the encoder that would write just this JSON.
-	asJSON  runtime.Identifier
-	objects func() (*storage.Object, bool)
-	stop    func()
-	// first is the object that was fetched before the answer began.
-	first *storage.Object
-	types []v1beta1.CollectionResourceType
-	seen  map[v1beta1.CollectionResourceType]bool
-	count int64
-	// page and err are set when the objects have ended.
-	page     query.Page
-	err      error
+	asJSON runtime.Identifier
+	*resources.Found
+	types    []v1beta1.CollectionResourceType
+	seen     map[v1beta1.CollectionResourceType]bool
 	metadata func(query.Page, int64) metav1.ListMeta
 }
 
 var _ runtime.CacheableObject = &stream{}
 
-var errClosed = errors.New("the collection was closed")
-
-// open starts to search. The first object is fetched, so that a search that fails does
-// so before the answer begins. The stream must be stopped.
-func open(ctx context.Context, st storage.Storage, q *query.Query, s *stream) error {
-	s.seen = map[v1beta1.CollectionResourceType]bool{}
-	s.objects, s.stop = iter.Pull(func(yield func(*storage.Object) bool) {
-		s.page, s.err = st.List(ctx, q, func(o *storage.Object) error {
-			o, err := resources.WithEvents(o)
-			if err == nil && !yield(o) {
-				err = errClosed
-			}
-			return err
-		})
-	})
-	if first, ok := s.objects(); ok {
-		s.first = first
-	} else if s.err != nil {
-		s.stop()
-		return s.err
-	}
-	return nil
-}
-
-// each calls fn for every object, valid until fn returns.
+// each is Each, and takes notice of the types.
 func (s *stream) each(fn func(*storage.Object) error) error {
-	o := s.first
-	s.first = nil
-	for ok := o != nil; ok; o, ok = s.objects() {
-		s.count++
+	return s.Each(func(o *storage.Object) error {
 		t := v1beta1.CollectionResourceType{Group: o.Group, Version: o.Version, Kind: o.Kind, Resource: o.Resource.Resource}
 		if !s.seen[t] {
 			s.seen[t] = true
 			s.types = append(s.types, t)
 		}
-		if err := fn(o); err != nil {
-			return err
-		}
-	}
-	if s.err != nil {
-		return resources.APIError(s.err, groupResource(), s.name)
-	}
-	return nil
+		return fn(o)
+	})
 }
 
 // whole reads all objects.
@@ -99,7 +54,7 @@ func (s *stream) whole() (*v1beta1.CollectionResource, error) {
 		found.Items = append(found.Items, runtime.RawExtension{Raw: slices.Clone(o.JSON)})
 		return nil
 	})
-	list := s.metadata(s.page, s.count)
+	list := s.metadata(s.Page, s.Count)
 	found.ResourceTypes, found.Continue, found.RemainingItemCount = s.types, list.Continue, list.RemainingItemCount
 	return found, err
 }
@@ -162,10 +117,10 @@ func (s *stream) write(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if s.count > 0 {
+	if s.Count > 0 {
 		fmt.Fprint(out, "]")
 	}
-	list := s.metadata(s.page, s.count)
+	list := s.metadata(s.Page, s.Count)
 	rest, err := json.Marshal(struct {
 		ResourceTypes      []v1beta1.CollectionResourceType `json:"resourceTypes"`
 		Continue           string                           `json:"continue,omitempty"`
@@ -185,11 +140,4 @@ func jsonEncoder(serializer runtime.NegotiatedSerializer) runtime.Identifier {
 		return ""
 	}
 	return serializer.EncoderForVersion(info.Serializer, v1beta1.GroupVersion).Identifier()
-}
-
-// audited reports whether the answer goes to the audit log too, and so has to be encoded
-// twice.
-func audited(ctx context.Context) bool {
-	a := audit.AuditContextFrom(ctx)
-	return a != nil && a.Enabled() && a.GetEventLevel() == auditinternal.LevelRequestResponse
 }

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 
 	"clusterpedia.io/api/clusterpedia/v1beta1"
+	"clusterpedia.io/clusterpedia/internal/apiserver/resources"
 	"clusterpedia.io/storage-api/query"
 	"clusterpedia.io/storage-api/storage"
 )
@@ -133,7 +134,7 @@ func TestStreamEnds(t *testing.T) {
 	require.NoError(t, err)
 	require.IsType(t, &stream{}, obj)
 	require.Equal(t, 1, running)
-	require.ErrorIs(t, <-f.ended, errClosed)
+	require.ErrorIs(t, <-f.ended, resources.ErrClosed)
 }
 
 // A long collection is compressed, as a whole one would be.

@@ -3,12 +3,10 @@ package resources
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -66,75 +64,17 @@ func (d *document) CacheEncode(asker runtime.Identifier, encode func(runtime.Obj
 	return encode(obj, w)
 }
 
-// listing is a list as an answer: objects that flow from the storage layer while
-// they are written to the client. It can be read once.
+// listing is a list as an answer.
 type listing struct {
-	scope   *scope
-	objects func() (*storage.Object, bool)
-	stop    func()
-	// first is the object that was fetched before the answer began.
-	first *storage.Object
-	count int64
-	// page and err are set when the objects have ended.
-	page query.Page
-	err  error
+	*Found
+	scope *scope
 	// metadata makes the list's metadata of the page and the number of objects.
 	metadata func(query.Page, int64) metav1.ListMeta
 }
 
 var _ runtime.CacheableObject = &listing{}
 
-// openListing starts to list. The first object is fetched, so that a query that
-// fails does so before the answer begins. The listing must be closed.
-func openListing(ctx context.Context, st storage.Storage, s *scope, q *query.Query, metadata func(query.Page, int64) metav1.ListMeta) (*listing, error) {
-	l := &listing{scope: s, metadata: metadata}
-	l.objects, l.stop = iter.Pull(func(yield func(*storage.Object) bool) {
-		l.page, l.err = st.List(ctx, q, func(o *storage.Object) error {
-			o, err := WithEvents(o)
-			if err != nil {
-				return err
-			}
-			if !yield(o) {
-				return errClosed
-			}
-			return nil
-		})
-	})
-	if first, ok := l.objects(); ok {
-		l.first = first
-	} else if l.err != nil {
-		l.stop()
-		return nil, l.err
-	}
-	return l, nil
-}
-
-var errClosed = errors.New("the list was closed")
-
 var errNoRequestInfo = errors.New("no RequestInfo found in the context")
-
-// close ends the list, wherever it is.
-func (l *listing) close() { l.stop() }
-
-// each calls fn for every object, valid until fn returns.
-func (l *listing) each(fn func(*storage.Object) error) error {
-	o := l.first
-	l.first = nil
-	for o != nil {
-		l.count++
-		if err := fn(o); err != nil {
-			return err
-		}
-		var ok bool
-		if o, ok = l.objects(); !ok {
-			break
-		}
-	}
-	if l.err != nil {
-		return APIError(l.err, l.scope.Resource.GroupResource(), "")
-	}
-	return nil
-}
 
 // GetObjectKind implements runtime.Object.
 func (l *listing) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
@@ -216,7 +156,7 @@ func (l *listing) decoded() (runtime.Object, error) {
 		return nil, err
 	}
 	items := []runtime.Object{}
-	err = l.each(func(o *storage.Object) error {
+	err = l.Each(func(o *storage.Object) error {
 		obj, err := l.scope.decode(o.JSON)
 		if err != nil {
 			return fmt.Errorf("%s: %w", o.Key, err)
@@ -234,7 +174,7 @@ func (l *listing) decoded() (runtime.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := l.metadata(l.page, l.count)
+	m := l.metadata(l.Page, l.Count)
 	accessor.SetContinue(m.Continue)
 	accessor.SetRemainingItemCount(m.RemainingItemCount)
 	accessor.SetResourceVersion(m.ResourceVersion)
@@ -244,7 +184,7 @@ func (l *listing) decoded() (runtime.Object, error) {
 // partial returns the metadata of all objects.
 func (l *listing) partial() (*metav1.PartialObjectMetadataList, error) {
 	list := &metav1.PartialObjectMetadataList{Items: []metav1.PartialObjectMetadata{}}
-	err := l.each(func(o *storage.Object) error {
+	err := l.Each(func(o *storage.Object) error {
 		var item metav1.PartialObjectMetadata
 		if err := json.Unmarshal(o.JSON, &item); err != nil {
 			return fmt.Errorf("%s: %w", o.Key, err)
@@ -252,6 +192,6 @@ func (l *listing) partial() (*metav1.PartialObjectMetadataList, error) {
 		list.Items = append(list.Items, item)
 		return nil
 	})
-	list.ListMeta = l.metadata(l.page, l.count)
+	list.ListMeta = l.metadata(l.Page, l.Count)
 	return list, err
 }

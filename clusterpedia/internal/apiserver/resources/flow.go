@@ -43,7 +43,7 @@ func (r *reader) format(req *http.Request) *format {
 	s := r.scope
 	media, info, err := negotiation.NegotiateOutputMediaType(req, s.Serializer, s)
 	// Browsers, and whoever asks for it in the URL, get another serializer: one that indents.
-	if err != nil || media.Pretty || info.Serializer != media.Accepted.Serializer || media.Accepted.MediaType != runtime.ContentTypeJSON || audited(req.Context()) || !validList(req, s) {
+	if err != nil || media.Pretty || info.Serializer != media.Accepted.Serializer || media.Accepted.MediaType != runtime.ContentTypeJSON || Audited(req.Context()) || !validList(req, s) {
 		return nil
 	}
 	switch {
@@ -175,8 +175,8 @@ func (h *Handler) flow(w http.ResponseWriter, req *http.Request, r *reader, f *f
 // to go on.
 func (l *listing) write(ctx context.Context, w *bufio.Writer, f *format) error {
 	w.Write(f.open)
-	err := l.each(func(o *storage.Object) error {
-		if l.count > 1 {
+	err := l.Each(func(o *storage.Object) error {
+		if l.Count > 1 {
 			w.WriteByte(',')
 		}
 		return f.item(ctx, w, o)
@@ -184,7 +184,7 @@ func (l *listing) write(ctx context.Context, w *bufio.Writer, f *format) error {
 	if err != nil {
 		return err
 	}
-	metadata, err := json.Marshal(l.metadata(l.page, l.count))
+	metadata, err := json.Marshal(l.metadata(l.Page, l.Count))
 	if err != nil {
 		return err
 	}

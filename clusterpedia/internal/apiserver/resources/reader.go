@@ -65,7 +65,7 @@ func wantedTransform(req *http.Request, s *scope) string {
 // close releases what List opened. It is called when the answer is written.
 func (r *reader) close() {
 	if r.open != nil {
-		r.open.close()
+		r.open.Close()
 	}
 }
 
@@ -92,7 +92,7 @@ func (r *reader) Get(ctx context.Context, name string, _ *metav1.GetOptions) (ru
 		return nil, APIError(err, r.scope.Resource.GroupResource(), name)
 	}
 	doc := &document{scope: r.scope, json: o.JSON}
-	if r.transform == "" && !audited(ctx) {
+	if r.transform == "" && !Audited(ctx) {
 		return doc, nil
 	}
 	obj, err := r.scope.decode(o.JSON)
@@ -147,7 +147,7 @@ func (r *reader) List(ctx context.Context, _ *metainternalversion.ListOptions) (
 			return fail(err)
 		}
 		return partial, nil
-	case r.transform == "" && audited(ctx):
+	case r.transform == "" && Audited(ctx):
 		decoded, err := list.decoded()
 		if err != nil {
 			return fail(err)
@@ -161,17 +161,18 @@ func (r *reader) List(ctx context.Context, _ *metainternalversion.ListOptions) (
 
 // listing starts to list, until the reader is closed.
 func (r *reader) listing(ctx context.Context, q *query.Query) (*listing, error) {
-	list, err := openListing(ctx, r.storage, r.scope, q, r.limits.listMeta(r.options.ListMeta))
+	found, err := Find(ctx, r.storage, q, func(err error) error { return APIError(err, r.scope.Resource.GroupResource(), "") })
 	if err != nil {
-		return nil, APIError(err, r.scope.Resource.GroupResource(), "")
+		return nil, err
 	}
+	list := &listing{Found: found, scope: r.scope, metadata: r.limits.listMeta(r.options.ListMeta)}
 	r.open = list
 	return list, nil
 }
 
-// audited reports whether the answer goes to the audit log too, and so has to be
+// Audited reports whether the answer goes to the audit log too, and so has to be
 // encoded twice.
-func audited(ctx context.Context) bool {
+func Audited(ctx context.Context) bool {
 	a := audit.AuditContextFrom(ctx)
 	return a != nil && a.Enabled() && a.GetEventLevel() == auditinternal.LevelRequestResponse
 }

@@ -26,7 +26,7 @@ func (c tableConvertor) ConvertToTable(ctx context.Context, obj runtime.Object, 
 	o, ok := options.(*metav1.TableOptions)
 	whole := ok && o != nil && o.IncludeObject == metav1.IncludeObject
 	if l, ok := obj.(*listing); ok {
-		err := l.each(func(o *storage.Object) error {
+		err := l.Each(func(o *storage.Object) error {
 			row := c.row(ctx, o, false)
 			if !whole {
 				// All rows are kept until the last one is there.
@@ -37,7 +37,7 @@ func (c tableConvertor) ConvertToTable(ctx context.Context, obj runtime.Object, 
 			out.Rows = append(out.Rows, row)
 			return nil
 		})
-		out.ListMeta = l.metadata(l.page, l.count)
+		out.ListMeta = l.metadata(l.Page, l.Count)
 		return out, err
 	}
 	accessor, err := meta.Accessor(obj)
