@@ -74,12 +74,10 @@ func (c Sorted) behind() string {
 func behindEach(columns []Sorted) Expr {
 	var alternatives, equal []Expr
 	for _, c := range columns {
-		differs := append(slices.Clone(equal), Bind(c.SQL+c.behind()+" ?", c.Value))
-		alternatives = append(alternatives, Exprf("("+strings.TrimSuffix(strings.Repeat("%s AND ", len(differs)), " AND ")+")", differs...))
+		alternatives = append(alternatives, And(append(slices.Clone(equal), Bind(c.SQL+c.behind()+" ?", c.Value))))
 		equal = append(equal, Bind(c.SQL+" = ?", c.Value))
 	}
-	bound := Bind(columns[0].SQL+columns[0].behind()+"= ?", columns[0].Value)
-	return Exprf("(%s AND ("+strings.TrimSuffix(strings.Repeat("%s OR ", len(alternatives)), " OR ")+"))", append([]Expr{bound}, alternatives...)...)
+	return And([]Expr{Bind(columns[0].SQL+columns[0].behind()+"= ?", columns[0].Value), Or(alternatives)})
 }
 
 // labelsOf is what the index of labels has of a row: see postgres.Online.
@@ -102,7 +100,7 @@ func (postgres) Label(key string, values []string) (Expr, bool) {
 		}
 		alternatives[i] = Bind(labelsOf+" @> CAST(? AS jsonb)", string(text))
 	}
-	return Exprf("("+strings.TrimSuffix(strings.Repeat("%s OR ", len(alternatives)), " OR ")+")", alternatives...), true
+	return Or(alternatives), true
 }
 
 // fieldParts are the parts of documents whose fields can be indexed.
@@ -151,7 +149,7 @@ func (d postgres) Field(path []query.PathElement, texts []string) (Expr, bool) {
 			alternatives = append(alternatives, Bind(fieldsOf(path[0].Name)+" @> CAST(? AS jsonb)", string(document)))
 		}
 	}
-	return Exprf("("+strings.TrimSuffix(strings.Repeat("%s OR ", len(alternatives)), " OR ")+")", alternatives...), true
+	return Or(alternatives), true
 }
 
 // Field implements Dialect.

@@ -45,6 +45,34 @@ const (
 	idleConnectionLimit = time.Minute
 )
 
+// And returns the condition that all hold. Empty ones are left out.
+func And(conditions []Expr) Expr { return join(conditions, " AND ") }
+
+// Or returns the condition that any holds. Empty ones are left out.
+func Or(conditions []Expr) Expr { return join(conditions, " OR ") }
+
+// join joins conditions, each in parentheses. Empty ones are left out.
+func join(conditions []Expr, by string) Expr {
+	var out Expr
+	var text strings.Builder
+	n := 0
+	for _, c := range conditions {
+		if c.SQL == "" {
+			continue
+		}
+		if n++; n > 1 {
+			text.WriteString(by)
+		}
+		text.WriteString("(" + c.SQL + ")")
+		out.Args = append(out.Args, c.Args...)
+	}
+	out.SQL = text.String()
+	if n > 1 {
+		out.SQL = "(" + out.SQL + ")"
+	}
+	return out
+}
+
 // Dialect is one kind of database.
 type Dialect interface {
 	// Name is the database's name as the configuration has it.
@@ -75,7 +103,8 @@ type Dialect interface {
 	On(have Schema) Dialect
 	// Locked runs fn while no other process runs one on the same database.
 	Locked(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) error
-	// Read is Rows, outside of a transaction.
+	// Read calls each for every row of a query, outside of a transaction, until it returns
+	// false.
 	Read(ctx context.Context, db *gorm.DB, text string, args []any, each func(Scan) (bool, error)) error
 	// Limited returns a SELECT that the database ends when it takes longer than the
 	// configuration allows. Read needs none.

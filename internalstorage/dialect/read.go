@@ -23,10 +23,7 @@ type Bytes []byte
 // Scan reads the columns of a row into targets: *Bytes, or what database/sql takes.
 type Scan func(targets ...any) error
 
-// Rows reads a query's rows: each is called for every one, until it returns false.
-type Rows func(ctx context.Context, db *gorm.DB, text string, args []any, each func(Scan) (bool, error)) error
-
-// ReadRows is Rows by database/sql alone. It is what a transaction needs.
+// ReadRows is Dialect.Read by database/sql alone. It is what a transaction needs.
 func ReadRows(ctx context.Context, db *gorm.DB, text string, args []any, each func(Scan) (bool, error)) (err error) {
 	found, err := db.WithContext(ctx).Raw(text, args...).Rows()
 	if err != nil {

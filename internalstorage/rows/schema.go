@@ -44,27 +44,24 @@ func Pending(ctx context.Context, db *gorm.DB, d dialect.Dialect) ([]Migration, 
 	if err != nil {
 		return nil, fmt.Errorf("read the schema: %w", err)
 	}
-	var due []Migration
+	var due, optional []Migration
 	if !have.Done(migrationTables) {
 		due = append(due, tables(d, have))
 	}
 	indexes := Migration{Migration: storage.Migration{Number: migrationIndexes, Summary: "add indexes"}}
 	for _, step := range d.Online(have) {
-		if !step.Optional {
+		if step.Optional {
+			optional = append(optional, Migration{
+				Migration: storage.Migration{Number: migrationOptional, Summary: step.Summary, Statements: step.Statements}, optional: true,
+			})
+		} else {
 			indexes.Statements = append(indexes.Statements, step.Statements...)
-			continue
 		}
-		due = append(due, Migration{
-			Migration: storage.Migration{Number: migrationOptional, Summary: step.Summary, Statements: step.Statements}, optional: true,
-		})
 	}
 	if len(indexes.Statements) > 0 && len(have.Columns) > 0 {
-		at := len(due)
-		for at > 0 && due[at-1].optional {
-			at--
-		}
-		due = append(due[:at], append([]Migration{indexes}, due[at:]...)...)
+		due = append(due, indexes)
 	}
+	due = append(due, optional...)
 	if fill := d.Fill(have); fill != nil {
 		due = append(due, Migration{
 			Migration: storage.Migration{Number: migrationLabels, Summary: "fill the table of labels", Statements: []string{fill.Statement, done(migrationLabels)}}, optional: true, fill: fill,

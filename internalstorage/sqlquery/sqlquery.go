@@ -89,7 +89,7 @@ func (b *Builder) Where() (Expr, error) {
 		}
 		conditions = append(conditions, condition)
 	}
-	return and(conditions), nil
+	return dialect.And(conditions), nil
 }
 
 // wholeSecond rounds up: creation times are whole seconds, and columns hold less of
@@ -167,21 +167,21 @@ func (b *Builder) types(types []query.Type) Expr {
 		if len(parts) == 0 {
 			return Expr{} // every type
 		}
-		alternatives = append(alternatives, and(parts))
+		alternatives = append(alternatives, dialect.And(parts))
 	}
-	return or(alternatives)
+	return dialect.Or(alternatives)
 }
 
 func (b *Builder) visible(v *query.Visibility) Expr {
 	alternatives := []Expr{never}
 	for _, s := range v.Scopes {
-		scope := and([]Expr{b.oneOf("cluster", s.Clusters), b.oneOf("namespace", s.Namespaces), b.types(s.Types)})
+		scope := dialect.And([]Expr{b.oneOf("cluster", s.Clusters), b.oneOf("namespace", s.Namespaces), b.types(s.Types)})
 		if scope.SQL == "" {
 			return Expr{}
 		}
 		alternatives = append(alternatives, scope)
 	}
-	return or(alternatives)
+	return dialect.Or(alternatives)
 }
 
 // owned returns the condition that a row is owned, so many generations down, by
@@ -191,7 +191,7 @@ func (b *Builder) owned() Expr {
 	var first Expr
 	if w.UID != "" {
 		of := func(alias string) Expr {
-			return and([]Expr{b.in(alias+".owner_uid", []string{w.UID}), b.in(alias+".cluster", b.query.Clusters)})
+			return dialect.And([]Expr{b.in(alias+".owner_uid", []string{w.UID}), b.in(alias+".cluster", b.query.Clusters)})
 		}
 		first = dialect.Exprf("SELECT 0 AS level, r.id, r.cluster, r.uid FROM resources r WHERE r.owner_uid <> '' AND %s UNION "+
 			"SELECT 0 AS level, s.id, s.cluster, s.uid FROM resource_owners x JOIN resources s ON s.id = x.id WHERE %s", of("r"), of("x"))
@@ -221,9 +221,9 @@ func (b *Builder) owner(alias string) Expr {
 		conditions = append(conditions, b.in(column("group"), []string{w.Group}), b.in(column("resource"), []string{w.Resource}))
 	}
 	if len(b.query.Namespaces) > 0 {
-		conditions = append(conditions, or([]Expr{b.in(column("namespace"), []string{""}), b.in(column("namespace"), b.query.Namespaces)}))
+		conditions = append(conditions, dialect.Or([]Expr{b.in(column("namespace"), []string{""}), b.in(column("namespace"), b.query.Namespaces)}))
 	}
-	return and(conditions)
+	return dialect.And(conditions)
 }
 
 // maxLists bounds the lists in one path. Conditions on them are nested, and become twice as
@@ -295,31 +295,6 @@ func (b *Builder) compare(text Expr, r query.FieldRequirement) (Expr, error) {
 		return b.dialect.Compare(text, map[query.Operator]string{query.GreaterThan: ">", query.LessThan: "<"}[r.Operator], bound), nil
 	}
 	return Expr{}, fmt.Errorf("unknown operator %q", r.Operator)
-}
-
-func and(conditions []Expr) Expr { return join(conditions, " AND ") }
-func or(conditions []Expr) Expr  { return join(conditions, " OR ") }
-
-// join joins conditions, each in parentheses. Empty ones are left out.
-func join(conditions []Expr, by string) Expr {
-	var out Expr
-	var text strings.Builder
-	n := 0
-	for _, c := range conditions {
-		if c.SQL == "" {
-			continue
-		}
-		if n++; n > 1 {
-			text.WriteString(by)
-		}
-		text.WriteString("(" + c.SQL + ")")
-		out.Args = append(out.Args, c.Args...)
-	}
-	out.SQL = text.String()
-	if n > 1 {
-		out.SQL = "(" + out.SQL + ")"
-	}
-	return out
 }
 
 // After returns the condition that a row comes behind the object in the query's
