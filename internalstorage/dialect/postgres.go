@@ -1,9 +1,11 @@
 package dialect
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/jackc/pgx/v5/stdlib"
 	driver "gorm.io/driver/postgres"
 	"gorm.io/gorm"
@@ -40,6 +43,9 @@ func (postgres) Open(c *config.Config, options *gorm.Config) (reader, writer *go
 	}
 	native, err := pgx.ParseConfig(dsn)
 	if err == nil {
+		native.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+			return pgproto3.NewFrontend(bufio.NewReaderSize(r, readSize), w)
+		}
 		// Only readers wait for what a client asks for.
 		limit := fmt.Sprintf("SET statement_timeout = %d", c.Timeout().Milliseconds())
 		pool := stdlib.OpenDB(*native, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
@@ -53,6 +59,10 @@ func (postgres) Open(c *config.Config, options *gorm.Config) (reader, writer *go
 	}
 	return reader, writer, nil
 }
+
+// readSize is how many bytes are read from a reader's connection at once; the driver
+// alone would read 8 KiB, which is about a document.
+const readSize = 64 << 10
 
 func closePool(db *gorm.DB) error {
 	pool, err := db.DB()
@@ -113,7 +123,7 @@ func (postgres) Tables() []string {
 	resource_version varchar(253) COLLATE "C" NOT NULL,
 	object jsonb NOT NULL, events jsonb, event_resource_versions jsonb,
 	created_at timestamptz NOT NULL, synced_at timestamptz NOT NULL, deleted_at timestamptz,
-	owners text, event_state text, raw bytea, raw_rv varchar(253), raw_head integer)`,
+	owners text, event_state text, head bytea, raw bytea, raw_rv varchar(253)) WITH (` + rowSize + `)`,
 		`CREATE UNIQUE INDEX uni_group_version_resource_cluster_namespace_name ON resources ("group", version, resource, cluster, namespace, name)`,
 		`CREATE INDEX idx_group_version_resource_namespace_name ON resources ("group", version, resource, namespace, name)`,
 		`CREATE INDEX idx_group_version_resource_name ON resources ("group", version, resource, name)`,
@@ -121,9 +131,13 @@ func (postgres) Tables() []string {
 	}
 }
 
+// rowSize has the metadata of documents compressed, which stands in the rows themselves:
+// 2 KiB would be the least otherwise.
+const rowSize = "toast_tuple_target = 1024"
+
 func (postgres) Adopt(have Schema) []string {
 	var changes []string
-	for _, c := range [][2]string{{"owners", "text"}, {"event_state", "text"}, {"raw", "bytea"}, {"raw_rv", "varchar(253)"}, {"raw_head", "integer"}} {
+	for _, c := range [][2]string{{"owners", "text"}, {"event_state", "text"}, {"head", "bytea"}, {"raw", "bytea"}, {"raw_rv", "varchar(253)"}} {
 		if have.Columns[c[0]] == "" {
 			changes = append(changes, "ADD COLUMN "+c[0]+" "+c[1])
 		}
@@ -135,6 +149,7 @@ func (postgres) Adopt(have Schema) []string {
 	for _, c := range []string{`"group"`, "version", "resource", "kind", "owner_uid", "uid", "resource_version"} {
 		changes = append(changes, "ALTER COLUMN "+c+" TYPE varchar(253)")
 	}
+	changes = append(changes, "SET ("+rowSize+")")
 	return []string{"ALTER TABLE resources " + strings.Join(changes, ", ")}
 }
 

@@ -3,6 +3,7 @@ package dialect
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
@@ -87,7 +88,24 @@ func readNative(ctx context.Context, conn *pgx.Conn, text string, args []any, ea
 		return err
 	}
 	defer found.Close()
-	scan := func(targets ...any) error {
+	var scan Scan
+	for found.Next() {
+		if scan == nil {
+			scan = nativeScan(found)
+		}
+		if more, err := each(scan); err != nil || !more {
+			return err
+		}
+	}
+	found.Close()
+	return found.Err()
+}
+
+// nativeScan reads what lists consist of as the server sent it: bytes, texts and times.
+// pgx would look for the right way to read it for each value of each row.
+func nativeScan(found pgx.Rows) Scan {
+	fields := found.FieldDescriptions()
+	usual := func(targets ...any) error {
 		for i, t := range targets {
 			if b, ok := t.(*Bytes); ok {
 				targets[i] = (*pgtype.DriverBytes)(b)
@@ -95,13 +113,49 @@ func readNative(ctx context.Context, conn *pgx.Conn, text string, args []any, ea
 		}
 		return found.Scan(targets...)
 	}
-	for found.Next() {
-		if more, err := each(scan); err != nil || !more {
-			return err
+	for _, f := range fields {
+		// Otherwise it is spelled as text, as the simple protocol does for poolers.
+		if asText := f.Format == pgtype.TextFormatCode; asText != (f.DataTypeOID != pgtype.ByteaOID && f.DataTypeOID != pgtype.TimestamptzOID) {
+			return usual
 		}
 	}
-	found.Close()
-	return found.Err()
+	return func(targets ...any) error {
+		values := found.RawValues()
+		if len(values) != len(targets) {
+			return fmt.Errorf("%d columns where there should be %d", len(values), len(targets))
+		}
+		for i, t := range targets {
+			switch t := t.(type) {
+			case *Bytes:
+				*t = values[i]
+			case *time.Time:
+				if len(values[i]) != 8 || fields[i].DataTypeOID != pgtype.TimestamptzOID {
+					return usual(targets...)
+				}
+				*t = nativeTime(values[i])
+			case **time.Time:
+				if values[i] == nil {
+					*t = nil
+					continue
+				}
+				if len(values[i]) != 8 || fields[i].DataTypeOID != pgtype.TimestamptzOID {
+					return usual(targets...)
+				}
+				read := nativeTime(values[i])
+				*t = &read
+			default:
+				return usual(targets...)
+			}
+		}
+		return nil
+	}
+}
+
+// nativeTime reads a time: microseconds since 2000, 8 bytes, big endian.
+// See timestamptz_send in PostgreSQL.
+func nativeTime(value []byte) time.Time {
+	const microsecondsBefore2000 = 946_684_800_000_000
+	return time.UnixMicro(microsecondsBefore2000 + int64(binary.BigEndian.Uint64(value))).UTC()
 }
 
 // numbered writes each ? as PostgreSQL counts its arguments.

@@ -138,7 +138,7 @@ func (p postgres) Online(have Schema) []Step {
 	var steps []Step
 	if have.Compression == "pglz" {
 		steps = append(steps, Step{Statements: []string{
-			"ALTER TABLE resources ALTER COLUMN object SET COMPRESSION lz4, ALTER COLUMN raw SET COMPRESSION lz4",
+			"ALTER TABLE resources ALTER COLUMN object SET COMPRESSION lz4, ALTER COLUMN head SET COMPRESSION lz4, ALTER COLUMN raw SET COMPRESSION lz4",
 		}})
 	}
 	indexes := [][2]string{

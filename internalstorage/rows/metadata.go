@@ -49,22 +49,21 @@ func onlyMetadata(dst, doc []byte) ([]byte, error) {
 	return append(dst, '}'), nil
 }
 
-// headLength returns how much of a document onlyMetadata needs, if it begins with all
-// that is looked for, as documents do that the synchro has written; else nil.
-func headLength(doc []byte) *int {
-	rest := doc
+// cutHead splits a document behind apiVersion, kind and metadata, if it begins with
+// them, as documents do that the synchro has written; else all of it is the rest.
+func cutHead(doc []byte) (head, rest []byte) {
+	rest = doc
 	for _, name := range []string{`{"apiVersion":`, `,"kind":`, `,"metadata":`} {
 		value, ok := bytes.CutPrefix(rest, []byte(name))
 		if !ok {
-			return nil
+			return nil, doc
 		}
 		var err error
 		if _, rest, err = cutValue(value); err != nil {
-			return nil
+			return nil, doc
 		}
 	}
-	length := len(doc) - len(rest)
-	return &length
+	return doc[:len(doc)-len(rest)], rest
 }
 
 func skipBlanks(text []byte) []byte { return bytes.TrimLeft(text, " \t\r\n") }

@@ -27,7 +27,7 @@ func Columns(d dialect.Dialect) []string {
 		"resource_version", "object", "created_at", "synced_at", "deleted_at", "owners",
 	}
 	if d.SeparateRaw() {
-		columns = append(columns, "raw", "raw_rv", "raw_head")
+		columns = append(columns, "head", "raw", "raw_rv")
 	}
 	return columns
 }
@@ -44,7 +44,8 @@ func (r Row) Values(d dialect.Dialect) ([]any, error) {
 		deleted = &t
 	}
 	var owners *string
-	if len(r.Owners) > 0 {
+	// Nearly all objects have one owner, or none: then owner_uid says it all.
+	if len(r.Owners) > 1 || len(r.Owners) == 1 && r.Owners[0] != r.Controller {
 		text, err := json.Marshal(r.Owners)
 		if err != nil {
 			return nil, fmt.Errorf("owners: %w", err)
@@ -57,7 +58,8 @@ func (r Row) Values(d dialect.Dialect) ([]any, error) {
 		r.ResourceVersion, string(r.JSON), d.Time(r.CreatedAt), d.Time(r.SyncedAt), deleted, owners,
 	}
 	if d.SeparateRaw() {
-		values = append(values, r.JSON, r.ResourceVersion, headLength(r.JSON))
+		head, rest := cutHead(r.JSON)
+		values = append(values, head, rest, r.ResourceVersion)
 	}
 	return values, nil
 }
@@ -109,6 +111,7 @@ const (
 	resourceVersion
 	controller
 	owners
+	head
 	raw
 	document
 	events
@@ -129,16 +132,17 @@ func NewScanner(d dialect.Dialect, memory *Memory, document Document, withEvents
 	}
 	switch {
 	case document == NoDocument:
-		s.Columns = append(s.Columns, "NULL", "NULL")
+		s.Columns = append(s.Columns, "NULL", "NULL", "NULL")
 	case d.SeparateRaw():
 		// A row that an older release has changed since is served from its object.
-		bytes := "raw"
+		rest := ""
 		if document == OnlyMetadata {
-			bytes = "SUBSTRING(raw, 1, COALESCE(raw_head, OCTET_LENGTH(raw)))"
+			rest = "head IS NULL AND "
 		}
-		s.Columns = append(s.Columns, "CASE WHEN raw_rv = resource_version THEN "+bytes+" END", "CASE WHEN raw IS NOT NULL AND raw_rv = resource_version THEN NULL ELSE object END")
+		s.Columns = append(s.Columns, "CASE WHEN raw_rv = resource_version THEN head END", "CASE WHEN "+rest+"raw_rv = resource_version THEN raw END",
+			"CASE WHEN raw_rv = resource_version THEN NULL ELSE object END")
 	default:
-		s.Columns = append(s.Columns, "NULL", "object")
+		s.Columns = append(s.Columns, "NULL", "NULL", "object")
 	}
 	s.Columns = append(s.Columns, null("events", withEvents), null(more, more != ""), "created_at", "synced_at", "deleted_at")
 	return s
@@ -209,19 +213,8 @@ func (s *Scanner) finish(o *object.Object) error {
 	if err := s.readOwners(o); err != nil {
 		return err
 	}
-	stored := s.texts[raw]
-	if stored == nil {
-		stored = s.texts[document]
-	}
-	switch s.document {
-	case WholeDocument:
-		o.JSON = s.memory.copy(stored)
-	case OnlyMetadata:
-		var err error
-		if o.JSON, err = onlyMetadata(s.memory.take(len(stored)+1), stored); err != nil {
-			return err
-		}
-	case NoDocument:
+	if err := s.readDocument(o); err != nil {
+		return err
 	}
 	if len(s.texts[events]) > 0 {
 		var err error
@@ -231,14 +224,26 @@ func (s *Scanner) finish(o *object.Object) error {
 	return nil
 }
 
+// readDocument joins what stands apart in a row.
+func (s *Scanner) readDocument(o *object.Object) (err error) {
+	first, rest := s.texts[head], s.texts[raw]
+	if first == nil && rest == nil {
+		rest = s.texts[document]
+	}
+	switch {
+	case s.document == WholeDocument:
+		o.JSON = append(append(s.memory.take(len(first)+len(rest)), first...), rest...)
+	case s.document == OnlyMetadata && first != nil:
+		o.JSON = append(append(s.memory.take(len(first)+1), first...), '}')
+	case s.document == OnlyMetadata:
+		o.JSON, err = onlyMetadata(s.memory.take(len(rest)+1), rest)
+	}
+	return err
+}
+
 func (s *Scanner) readOwners(o *object.Object) error {
 	text := s.texts[owners]
-	// Nearly all objects have one owner, or none.
-	controller, ok := bytes.CutPrefix(text, []byte(`["`))
-	if ok {
-		controller, ok = bytes.CutSuffix(controller, []byte(`"]`))
-	}
-	if len(text) > 0 && (!ok || string(controller) != o.Controller) {
+	if len(text) > 0 {
 		if err := json.Unmarshal(text, &o.Owners); err != nil {
 			return fmt.Errorf("owners: %w", err)
 		}

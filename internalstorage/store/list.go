@@ -23,11 +23,12 @@ import (
 // before its objects are yielded: no cursor is open while a slow client reads. The
 // next part is read meanwhile.
 const (
-	partRows  = 500
+	partRows  = 250
 	partBytes = 4 << 20
-	// firstRows are those of the first part of a list that goes along an index: the
-	// sooner it is there, the more can be done at once.
-	firstRows = 125
+	// sortedRows are those of the first part where no index has the order: each part sorts
+	// all that is behind it, so the others have as many as fit, mostRows at most.
+	sortedRows = 500
+	mostRows   = 5000
 )
 
 // row is an object as it was read, with a column beyond it.
@@ -57,9 +58,9 @@ func (s *Store) lister(q *query.Query, extra string) (*lister, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lister{store: s, query: q, builder: b, where: where, raw: raw, order: b.OrderBy(), left: q.Limit, offset: q.Offset, wanted: partRows}
-	if alongIndex(q) {
-		l.first = firstRows
+	l := &lister{store: s, query: q, builder: b, where: where, raw: raw, order: b.OrderBy(), left: q.Limit, offset: q.Offset, wanted: sortedRows}
+	if l.sorted = !alongIndex(q); !l.sorted {
+		l.wanted = partRows
 	}
 	for i := range l.parts {
 		l.parts[i].scanner = rows.NewScanner(d, s.blocks.Memory(), wantedDocument(q), q.Events, extra)
@@ -164,9 +165,10 @@ type lister struct {
 	// parts are read in turns, the next one while the other is yielded.
 	parts [2]part
 	turn  int
-	// first is how many rows the first part asks for, if not wanted, which is how many
-	// the others do.
-	first, wanted int64
+	// sorted says that no index has the order.
+	sorted bool
+	// wanted is how many rows a part asks for.
+	wanted int64
 	// left is how many objects the page may still have, if it is limited.
 	left, offset int64
 }
@@ -278,9 +280,6 @@ func (l *lister) statement(limit int64) dialect.Expr {
 // read begins to read the next part, which is valid until the one after the next is read.
 func (l *lister) read(ctx context.Context) <-chan *part {
 	wanted := l.wanted
-	if l.first > 0 {
-		wanted, l.first = l.first, 0
-	}
 	if l.query.Limit > 0 {
 		wanted = min(wanted, l.left)
 	}
@@ -323,6 +322,9 @@ func (l *lister) fill(ctx context.Context, p *part, statement dialect.Expr, want
 		size += len(r.JSON)
 		return true, err
 	})
+	if n := int64(len(p.rows)); l.sorted && n == wanted && size > 0 {
+		l.wanted = min(max(n, n*partBytes/int64(size)), mostRows)
+	}
 	if l.query.Limit > 0 {
 		l.left -= int64(len(p.rows))
 	}
