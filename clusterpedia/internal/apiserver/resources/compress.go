@@ -3,6 +3,7 @@ package resources
 import (
 	"bufio"
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
@@ -13,6 +14,11 @@ import (
 // minCompressed is from how many bytes on an answer is compressed, as in the stock
 // handlers.
 const minCompressed = 128 << 10
+
+// frameData is how many bytes of data make, with its header of 9 bytes, a frame of HTTP/2
+// that fills one record of TLS, which is encrypted and sent on its own. The most that
+// frames take would need a second one for the last 9 bytes of each.
+const frameData = 16<<10 - 9
 
 // answers holds what answers are written with, for the next ones.
 type answers struct{ buffers, compressors sync.Pool }
@@ -27,6 +33,9 @@ type answer struct {
 
 func (a *answers) answer(w http.ResponseWriter, req *http.Request) *answer {
 	b := &body{to: w, answers: a, compress: responsewriters.ContentEncodingSupported(req, features.APIResponseCompression) == "gzip"}
+	if req.ProtoMajor == 2 {
+		b.chunk = frameData
+	}
 	buffer, ok := a.buffers.Get().(*bufio.Writer)
 	if !ok {
 		buffer = bufio.NewWriterSize(nil, minCompressed)
@@ -67,6 +76,8 @@ type body struct {
 	// begun says that the client may have got something.
 	begun bool
 	zip   *gzip.Writer
+	// chunk is how many bytes are best written at once; 0 for any.
+	chunk int
 }
 
 // Write implements io.Writer.
@@ -87,5 +98,15 @@ func (b *body) Write(p []byte) (int, error) {
 	if b.zip != nil {
 		return b.zip.Write(p)
 	}
-	return b.to.Write(p)
+	if b.chunk == 0 {
+		return b.to.Write(p)
+	}
+	written := 0
+	for part := range slices.Chunk(p, b.chunk) {
+		n, err := b.to.Write(part)
+		if written += n; err != nil {
+			return written, err
+		}
+	}
+	return written, nil
 }
