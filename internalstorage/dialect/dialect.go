@@ -106,9 +106,10 @@ type Dialect interface {
 	// Read calls each for every row of a query, outside of a transaction, until it returns
 	// false.
 	Read(ctx context.Context, db *gorm.DB, text string, args []any, each func(Scan) (bool, error)) error
-	// Limited returns a SELECT that the database ends when it takes longer than the
-	// configuration allows. Read needs none.
-	Limited(text string) string
+	// Bounded calls run with a SELECT that the database ends when it takes longer than the
+	// configuration allows, or when ctx ends. db is where another connection comes from.
+	// Read does that by itself.
+	Bounded(ctx context.Context, db *gorm.DB, text string, run func(text string) error) error
 	// ForUpdate is what a SELECT ends with to lock the rows that it reads.
 	ForUpdate() string
 	// EndIdle is a column of a SELECT that has the server end the transaction, and free

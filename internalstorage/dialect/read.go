@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"encoding/binary"
 	"errors"
@@ -179,24 +180,58 @@ func (sqlite) Read(ctx context.Context, db *gorm.DB, text string, args []any, ea
 
 // Read implements Dialect.
 func (d mysql) Read(ctx context.Context, db *gorm.DB, text string, args []any, each func(Scan) (bool, error)) error {
-	return ReadRows(ctx, db, d.Limited(text), args, each)
+	return d.Bounded(ctx, db, text, func(text string) error { return ReadRows(ctx, db, text, args, each) })
 }
 
-// Limited implements Dialect: the pool for reading has the limit.
-func (postgres) Limited(text string) string { return text }
+// Bounded implements Dialect: the pool for reading has the limit, and the driver tells the
+// server when a caller is gone.
+func (postgres) Bounded(_ context.Context, _ *gorm.DB, text string, run func(string) error) error {
+	return run(text)
+}
 
-// Limited implements Dialect: SQLite ends with the caller's context, as it runs in the
+// Bounded implements Dialect: SQLite ends with the caller's context, as it runs in the
 // same process.
-func (sqlite) Limited(text string) string { return text }
+func (sqlite) Bounded(_ context.Context, _ *gorm.DB, text string, run func(string) error) error {
+	return run(text)
+}
 
-// Limited implements Dialect. A server goes on with a query whose client is gone.
-func (d mysql) Limited(text string) string {
+// Bounded implements Dialect. A server goes on with a query whose client is gone, so
+// another connection ends it. A mark in its text tells which one it is, and that it still
+// runs.
+func (d mysql) Bounded(ctx context.Context, db *gorm.DB, text string, run func(string) error) error {
 	rest, ok := strings.CutPrefix(text, "SELECT ")
-	switch {
-	case !ok || d.timeout == 0:
-		return text
-	case d.mariadb:
-		return fmt.Sprintf("SET STATEMENT max_statement_time=%.3f FOR %s", d.timeout.Seconds(), text)
+	if !ok {
+		return run(text)
 	}
-	return fmt.Sprintf("SELECT /*+ MAX_EXECUTION_TIME(%d) */ %s", d.timeout.Milliseconds(), rest)
+	mark := "/* clusterpedia " + rand.Text() + " */ "
+	switch {
+	case d.timeout == 0:
+		text = "SELECT " + mark + rest
+	case d.mariadb:
+		text = fmt.Sprintf("SET STATEMENT max_statement_time=%.3f FOR SELECT %s", d.timeout.Seconds(), mark+rest)
+	default:
+		text = fmt.Sprintf("SELECT /*+ MAX_EXECUTION_TIME(%d) */ %s", d.timeout.Milliseconds(), mark+rest)
+	}
+	err := run(text)
+	if ctx.Err() != nil {
+		d.end(ctx, db, mark)
+	}
+	return err
+}
+
+// endLimit bounds what is done for a caller that is gone.
+const endLimit = 2 * time.Second
+
+// end ends the query with a mark. Where that fails, the query's own limit ends it.
+func (mysql) end(ctx context.Context, db *gorm.DB, mark string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endLimit)
+	defer cancel()
+	db = db.Session(&gorm.Session{NewDB: true, Context: ctx})
+	var running []int64
+	if db.Raw("SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND info LIKE ?", "%"+mark+"%").Scan(&running).Error != nil {
+		return
+	}
+	for _, id := range running {
+		_ = db.Exec(fmt.Sprintf("KILL QUERY %d", id)).Error // it may have ended by now
+	}
 }

@@ -240,27 +240,42 @@ func TestUnknownHost(t *testing.T) {
 // TestCanceledQuery ends a query whose caller is gone, on the server too.
 func TestCanceledQuery(t *testing.T) {
 	t.Parallel()
-	config := postgres(t)
-	st, err := store.Open(t.Context(), storage.Settings{ConfigPath: "test.yaml", Config: mustJSON(t, config), Gates: map[string]bool{"AllowRawSQLQuery": true}})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, st.Close(context.WithoutCancel(t.Context()))) })
-	require.NoError(t, st.Apply(t.Context(), storage.Writer{Cluster: "c"}, putPods(100)))
-	db, err := sql.Open("pgx", config["dsn"].(string))
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	running := func() (n int) {
-		require.NoError(t, db.QueryRowContext(t.Context(),
-			"SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()").Scan(&n))
-		return n
+	for name, x := range map[string]struct {
+		fresh                  func(testing.TB) map[string]any
+		driver, sleep, running string
+	}{
+		"PostgreSQL": {
+			postgres, "pgx", "pg_sleep(0.1) IS NOT NULL",
+			"SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()",
+		},
+		"MariaDB": {
+			mysqlOn("TEST_MYSQL_DSN"), "mysql", "SLEEP(0.1) = 0",
+			"SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE '%SLEEP%' AND id <> CONNECTION_ID()",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			config := x.fresh(t)
+			st, err := store.Open(t.Context(), storage.Settings{ConfigPath: "test.yaml", Config: mustJSON(t, config), Gates: map[string]bool{"AllowRawSQLQuery": true}})
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, st.Close(context.WithoutCancel(t.Context()))) })
+			require.NoError(t, st.Apply(t.Context(), storage.Writer{Cluster: "c"}, putPods(200)))
+			db, err := sql.Open(x.driver, config["dsn"].(string))
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, db.Close()) })
+			for _, count := range []query.Count{query.CountNone, query.CountExact} {
+				ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+				_, err = st.List(ctx, &query.Query{Params: map[string][]string{"whereSQL": {x.sleep}}, Count: count}, func(*storage.Object) error { return nil })
+				cancel()
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.NoError(t, eventually(func() error {
+					var n int
+					if err := db.QueryRowContext(t.Context(), x.running).Scan(&n); err != nil || n > 0 {
+						return errors.Join(err, fmt.Errorf("%d queries go on", n))
+					}
+					return nil
+				}))
+			}
+		})
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	_, err = st.List(ctx, &query.Query{Params: map[string][]string{"whereSQL": {"pg_sleep(0.1) IS NOT NULL"}}}, func(*storage.Object) error { return nil })
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.NoError(t, eventually(func() error {
-		if n := running(); n > 0 {
-			return fmt.Errorf("%d queries go on", n)
-		}
-		return nil
-	}))
 }

@@ -264,7 +264,7 @@ func (l *lister) run(ctx context.Context, text string, args []any, each func(dia
 		return err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	return dialect.ReadRows(ctx, db, l.store.dialect().Limited(text), args, each)
+	return l.store.dialect().Bounded(ctx, l.store.reader, text, func(text string) error { return dialect.ReadRows(ctx, db, text, args, each) })
 }
 
 // statement selects the next rows.
@@ -350,7 +350,7 @@ func (l *lister) remaining(ctx context.Context) (*int64, error) {
 		return nil, err
 	}
 	var total int64
-	err = db.Raw(l.store.dialect().Limited(text), where.Args...).Scan(&total).Error
+	err = l.store.dialect().Bounded(ctx, l.store.reader, text, func(text string) error { return db.Raw(text, where.Args...).Scan(&total).Error })
 	if err = errors.Join(err, done()); err != nil {
 		return nil, err
 	}
