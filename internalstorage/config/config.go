@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,6 +46,8 @@ type Config struct {
 	// QueryTimeout is after how long the database ends a query of a client; 0: never; nil
 	// means defaultQueryTimeout.
 	QueryTimeout *Duration `json:"queryTimeout"`
+	// OrderIndexes are columns that get an index for lists that are sorted by them.
+	OrderIndexes []string `json:"orderIndexes"`
 	// Strict makes unknown keys an error; nil means true.
 	Strict *bool `json:"strict"`
 }
@@ -204,6 +207,16 @@ func (c *Config) applyEnvironment(env func(string) string) {
 	}
 }
 
+// ordersWithIndex are what OrderIndexes may name: the columns that objects can be sorted by
+// and that have no index of themselves, or not for all that comes behind in the order.
+func ordersWithIndex(databaseType string) []string {
+	fields := []string{"kind", "name", "namespace", "owner_uid", "synced_at", "uid"}
+	if databaseType != "mysql" { // MariaDB has no indexes of expressions
+		fields = append(fields, "deleted_at", "resource_version")
+	}
+	return fields
+}
+
 func (c *Config) complete() error {
 	if c.Type == "" {
 		return errors.New("Type is required, but blank") //nolint:staticcheck // as users know it
@@ -217,6 +230,14 @@ func (c *Config) complete() error {
 	if c.QueryTimeout == nil {
 		timeout := defaultQueryTimeout
 		c.QueryTimeout = &timeout
+	}
+	for i, field := range c.OrderIndexes {
+		if can := ordersWithIndex(c.Type); !slices.Contains(can, field) {
+			return fmt.Errorf("orderIndexes: %q cannot be indexed with type %s; use some of %s", field, c.Type, strings.Join(can, ", "))
+		}
+		if slices.Contains(c.OrderIndexes[:i], field) {
+			return fmt.Errorf("orderIndexes: %s is given twice", field)
+		}
 	}
 	if *c.QueryTimeout < 0 {
 		return errors.New("queryTimeout must not be negative; 0 means none")

@@ -221,11 +221,11 @@ const (
 func For(c *config.Config) (Dialect, error) {
 	switch c.Type {
 	case "sqlite", "sqlite3":
-		return sqlite{}, nil
+		return sqlite{orders: c.OrderIndexes}, nil
 	case "postgres":
-		return postgres{recoverable: c.Postgres.RecoverableErrCodes, fieldIndex: c.Postgres.FieldIndex}, nil
+		return postgres{recoverable: c.Postgres.RecoverableErrCodes, fieldIndex: c.Postgres.FieldIndex, orders: c.OrderIndexes}, nil
 	case "mysql":
-		return mysql{recoverable: c.MySQL.RecoverableErrNumbers, timeout: c.Timeout()}, nil
+		return mysql{recoverable: c.MySQL.RecoverableErrNumbers, timeout: c.Timeout(), orders: c.OrderIndexes}, nil
 	}
 	return nil, fmt.Errorf("not support storage type: %s", c.Type)
 }

@@ -38,6 +38,8 @@ type mysql struct {
 	adopted bool
 	// labels says that table resource_labels has those of all rows.
 	labels bool
+	// orders are the columns that have an index for lists that are sorted by them.
+	orders []string
 }
 
 func (mysql) Name() string { return "mysql" }

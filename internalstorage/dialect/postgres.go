@@ -29,6 +29,8 @@ type postgres struct {
 	recoverable []string
 	// fieldIndex says whether fields are indexed.
 	fieldIndex bool
+	// orders are the columns that have an index for lists that are sorted by them.
+	orders []string
 }
 
 func (postgres) Name() string { return "postgres" }

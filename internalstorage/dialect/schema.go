@@ -155,6 +155,13 @@ func (p postgres) Online(have Schema) []Step {
 			steps = append(steps, Step{Statements: []string{"DROP INDEX CONCURRENTLY IF EXISTS " + name}})
 		}
 	}
+	orders, rest := orderIndexes(p, have, p.orders)
+	if have.Bytewise { // otherwise each list is sorted
+		indexes = append(indexes, orders...)
+	}
+	for _, name := range rest {
+		steps = append(steps, Step{Statements: []string{"DROP INDEX CONCURRENTLY IF EXISTS " + name}})
+	}
 	if !have.Bytewise {
 		indexes = append(indexes, [2]string{"idx_type_bytewise", `("group", version, resource, cluster COLLATE "C", namespace COLLATE "C", name COLLATE "C")`})
 	}
@@ -221,13 +228,21 @@ func (sqlite) Schema(ctx context.Context, db *gorm.DB) (Schema, error) {
 
 // Online keeps labels in a table beside, by triggers: so they are right for what older
 // releases write, too.
-func (sqlite) Online(have Schema) []Step {
-	steps := indexSteps(have, "CREATE INDEX IF NOT EXISTS %s ON %s", [][2]string{
+func (s sqlite) Online(have Schema) []Step {
+	indexes := [][2]string{
 		{"idx_cluster_uid", "resources (cluster, uid)"},
 		{"idx_owner_uid", "resources (owner_uid, cluster) WHERE owner_uid <> ''"},
 		{"idx_created_at", "resources (created_at)"},
 		{"idx_resource_owners_owner_uid", "resource_owners (owner_uid)"},
-	})
+	}
+	orders, rest := orderIndexes(s, have, s.orders)
+	for _, order := range orders {
+		indexes = append(indexes, [2]string{order[0], "resources " + order[1]})
+	}
+	steps := indexSteps(have, "CREATE INDEX IF NOT EXISTS %s ON %s", indexes)
+	for _, name := range rest {
+		steps = append(steps, Step{Statements: []string{"DROP INDEX IF EXISTS " + name}})
+	}
 	if have.labeled() {
 		return steps
 	}
@@ -286,13 +301,23 @@ func (mysql) Schema(ctx context.Context, db *gorm.DB) (Schema, error) {
 
 // Online keeps labels in a table beside, by triggers, as SQLite does: MariaDB has no
 // indexes over lists.
-func (mysql) Online(have Schema) []Step {
-	steps := indexSteps(have, "CREATE INDEX %s ON %s", [][2]string{
+func (d mysql) Online(have Schema) []Step {
+	indexes := [][2]string{
 		{"idx_cluster_uid", "resources (cluster, uid)"},
 		{"idx_owner_uid", "resources (owner_uid, cluster)"},
 		{"idx_created_at", "resources (created_at)"},
 		{"idx_resource_owners_owner_uid", "resource_owners (owner_uid)"},
-	})
+	}
+	orders, rest := orderIndexes(d, have, d.orders)
+	if !have.old() { // otherwise each list is sorted
+		for _, order := range orders {
+			indexes = append(indexes, [2]string{order[0], "resources " + order[1]})
+		}
+	}
+	steps := indexSteps(have, "CREATE INDEX %s ON %s", indexes)
+	for _, name := range rest {
+		steps = append(steps, Step{Statements: []string{"DROP INDEX " + name + " ON resources"}})
+	}
 	if !have.old() && !have.Indexes["idx_type_newest"] {
 		steps = append(steps, Step{Optional: true, Summary: "index the newest of each type", Statements: []string{
 			"CREATE INDEX idx_type_newest ON resources (`group`, version, resource, created_at DESC, cluster, namespace, name)",

@@ -22,6 +22,8 @@ import (
 type sqlite struct {
 	// labels says that table resource_labels has those of all rows.
 	labels bool
+	// orders are the columns that have an index for lists that are sorted by them.
+	orders []string
 }
 
 func (sqlite) Name() string { return "sqlite" }

@@ -1,6 +1,7 @@
 package sqlquery
 
 import (
+	"clusterpedia.io/internalstorage/dialect"
 	"clusterpedia.io/storage-api/object"
 	"clusterpedia.io/storage-api/query"
 )
@@ -43,7 +44,7 @@ func (b *Builder) order() []ordering {
 
 func (b *Builder) by(field query.OrderField, desc bool) ordering {
 	text := func(column string, value func(*object.Object) string) ordering {
-		return ordering{b.dialect.Ordered(b.dialect.Column(column)), desc, func(o *object.Object) any { return value(o) }}
+		return ordering{dialect.OrderOf(b.dialect, column), desc, func(o *object.Object) any { return value(o) }}
 	}
 	switch field {
 	case query.ByGroup:
@@ -63,11 +64,11 @@ func (b *Builder) by(field query.OrderField, desc bool) ordering {
 	case query.ByController:
 		return text("owner_uid", func(o *object.Object) string { return o.Controller })
 	case query.ByResourceVersion:
-		return ordering{b.dialect.Number("resource_version"), desc, func(o *object.Object) any { return query.VersionNumber(o.ResourceVersion) }}
+		return ordering{dialect.OrderOf(b.dialect, "resource_version"), desc, func(o *object.Object) any { return query.VersionNumber(o.ResourceVersion) }}
 	case query.ByCreatedAt:
 		return ordering{"created_at", desc, func(o *object.Object) any { return b.dialect.Time(o.CreatedAt) }}
 	case query.BySyncedAt:
-		return ordering{"synced_at", desc, func(o *object.Object) any { return b.dialect.Time(o.SyncedAt) }}
+		return ordering{dialect.OrderOf(b.dialect, "synced_at"), desc, func(o *object.Object) any { return b.dialect.Time(o.SyncedAt) }}
 	case query.ByDeletedAt:
 		return b.byDeletion(desc)
 	}
@@ -77,5 +78,5 @@ func (b *Builder) by(field query.OrderField, desc bool) ordering {
 // byDeletion sorts objects that are not being deleted first: their column is NULL,
 // which databases sort as they like.
 func (b *Builder) byDeletion(desc bool) ordering {
-	return ordering{"COALESCE(deleted_at, " + b.dialect.NoTime() + ")", desc, func(o *object.Object) any { return b.dialect.Time(o.DeletedAt) }}
+	return ordering{dialect.OrderOf(b.dialect, "deleted_at"), desc, func(o *object.Object) any { return b.dialect.Time(o.DeletedAt) }}
 }

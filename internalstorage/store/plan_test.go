@@ -21,19 +21,18 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// planned are the queries whose plans are kept.
-func planned() []struct {
+// planned is a query whose plan is kept.
+type planned struct {
 	name  string
 	query query.Query
-} {
+}
+
+func plannedQueries() []planned {
 	pods := []query.Type{{Version: "v1", Resource: "pods"}}
 	label := func(key, value string) []query.LabelRequirement {
 		return []query.LabelRequirement{{Key: key, Operator: query.In, Values: []string{value}}}
 	}
-	return []struct {
-		name  string
-		query query.Query
-	}{
+	return []planned{
 		{"the first page", query.Query{Types: pods}},
 		{"a page behind another", query.Query{Types: pods, Continue: (&query.Query{Types: pods, Limit: 100}).ContinueAfter(planPod(2222))}},
 		{"one cluster", query.Query{Types: pods, Clusters: []string{"cluster-1"}}},
@@ -90,6 +89,32 @@ func planReplicaSet(i int) *storage.Object {
 	}
 }
 
+// plannedOrders are lists in the orders that have an index only if it is asked for.
+func plannedOrders() []planned {
+	by := func(field query.OrderField, desc bool) query.Query {
+		return query.Query{Types: []query.Type{{Version: "v1", Resource: "pods"}}, Order: []query.Order{{By: field, Desc: desc}}}
+	}
+	behind := func(q query.Query) query.Query {
+		limited := q
+		limited.Limit = 100
+		q.Continue = limited.ContinueAfter(planPod(2222))
+		return q
+	}
+	return []planned{
+		{"by name", by(query.ByName, false)},
+		{"by name, behind a page", behind(by(query.ByName, false))},
+		{"by namespace", by(query.ByNamespace, false)},
+		{"by kind", by(query.ByKind, false)},
+		{"by UID", by(query.ByUID, false)},
+		{"by owner", by(query.ByController, false)},
+		{"the latest written", by(query.BySyncedAt, true)},
+		{"the latest written, behind a page", behind(by(query.BySyncedAt, true))},
+		{"those that are being deleted", by(query.ByDeletedAt, true)},
+		{"by resource version", by(query.ByResourceVersion, false)},
+		{"by resource version, behind a page", behind(by(query.ByResourceVersion, false))},
+	}
+}
+
 // TestPlans keeps how databases find what is asked for: in the golden files no line says
 // that all rows are read where an index should be.
 func TestPlans(t *testing.T) {
@@ -103,50 +128,86 @@ func TestPlans(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			config := fresh(t)
-			st := open(t, config).(*store.Store)
-			t.Cleanup(func() { require.NoError(t, st.Close(t.Context())) })
-			var objects []*storage.Object
-			for i := range planObjects {
-				objects = append(objects, planPod(i))
-			}
-			for i := range planObjects / 10 {
-				objects = append(objects, planReplicaSet(i))
-			}
-			for i := range 4 {
-				var changes []storage.Change
-				cluster := fmt.Sprint("cluster-", i)
-				for _, o := range objects {
-					if o.Cluster == cluster {
-						changes = append(changes, storage.Change{Put: o})
-					}
-				}
-				require.NoError(t, st.Apply(t.Context(), storage.Writer{Cluster: cluster}, changes))
-			}
-			driver := map[any]string{"sqlite": "sqlite3", "postgres": "pgx", "mysql": "mysql"}[config["type"]]
-			db, err := sql.Open(driver, config["dsn"].(string))
-			require.NoError(t, err)
-			t.Cleanup(func() { require.NoError(t, db.Close()) })
-			for _, statement := range map[string][]string{
-				"pgx": {"VACUUM ANALYZE resources", "VACUUM ANALYZE resource_owners"}, "sqlite3": {"ANALYZE"},
-				"mysql": {"ANALYZE TABLE resources PERSISTENT FOR ALL", "ANALYZE TABLE resource_labels PERSISTENT FOR ALL"},
-			}[driver] {
-				_, err := db.ExecContext(t.Context(), statement)
-				require.NoError(t, err)
-			}
-			var plans strings.Builder
-			for _, p := range planned() {
-				if len(p.query.Order) > 0 && name == "MariaDB, adopted" {
-					continue // it sorts, by whatever index; now this one, now that
-				}
-				p.query.Limit = 100
-				statement, err := st.ListStatement(&p.query)
-				require.NoError(t, err)
-				fmt.Fprintf(&plans, "%s\n%s\n", p.name, plan(t, db, driver, statement.SQL, statement.Args))
-			}
-			golden(t, filepath.Join("testdata", "plans", strings.ReplaceAll(strings.ToLower(name), ", ", "-")+".txt"), plans.String())
+			goldenPlans(t, name, fresh(t), plannedQueries())
 		})
 	}
+}
+
+// TestPlansOfOrders keeps how databases find what comes first in an order, with the indexes
+// that there can be for that.
+func TestPlansOfOrders(t *testing.T) {
+	t.Parallel()
+	for name, fresh := range map[string]func(testing.TB) map[string]any{"SQLite": sqlite, "PostgreSQL": postgres, "MariaDB": mysqlOn("TEST_MYSQL_DSN")} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			config := fresh(t)
+			columns := []string{"kind", "name", "namespace", "owner_uid", "synced_at", "uid"}
+			if config["type"] != "mysql" {
+				columns = append(columns, "deleted_at", "resource_version")
+			}
+			config["orderIndexes"] = columns
+			orders := plannedOrders()
+			if config["type"] == "mysql" { // the others are sorted, by whatever index
+				orders = orders[:8]
+			}
+			goldenPlans(t, name+", orders", config, orders)
+
+			// They go when nobody asks for them.
+			delete(config, "orderIndexes")
+			st := open(t, config)
+			t.Cleanup(func() { require.NoError(t, st.Close(t.Context())) })
+			require.NoError(t, st.(storage.Migrator).Migrate(t.Context(), nil))
+			due, err := st.(storage.Migrator).Pending(t.Context())
+			require.NoError(t, err)
+			require.Empty(t, due)
+		})
+	}
+}
+
+// goldenPlans compares the plans of queries with those that are kept.
+func goldenPlans(t *testing.T, name string, config map[string]any, of []planned) {
+	t.Helper()
+	st := open(t, config).(*store.Store)
+	t.Cleanup(func() { require.NoError(t, st.Close(t.Context())) })
+	var objects []*storage.Object
+	for i := range planObjects {
+		objects = append(objects, planPod(i))
+	}
+	for i := range planObjects / 10 {
+		objects = append(objects, planReplicaSet(i))
+	}
+	for i := range 4 {
+		var changes []storage.Change
+		cluster := fmt.Sprint("cluster-", i)
+		for _, o := range objects {
+			if o.Cluster == cluster {
+				changes = append(changes, storage.Change{Put: o})
+			}
+		}
+		require.NoError(t, st.Apply(t.Context(), storage.Writer{Cluster: cluster}, changes))
+	}
+	driver := map[any]string{"sqlite": "sqlite3", "postgres": "pgx", "mysql": "mysql"}[config["type"]]
+	db, err := sql.Open(driver, config["dsn"].(string))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	for _, statement := range map[string][]string{
+		"pgx": {"VACUUM ANALYZE resources", "VACUUM ANALYZE resource_owners"}, "sqlite3": {"ANALYZE"},
+		"mysql": {"ANALYZE TABLE resources PERSISTENT FOR ALL", "ANALYZE TABLE resource_labels PERSISTENT FOR ALL"},
+	}[driver] {
+		_, err := db.ExecContext(t.Context(), statement)
+		require.NoError(t, err)
+	}
+	var plans strings.Builder
+	for _, p := range of {
+		if len(p.query.Order) > 0 && name == "MariaDB, adopted" {
+			continue // it sorts, by whatever index; now this one, now that
+		}
+		p.query.Limit = 100
+		statement, err := st.ListStatement(&p.query)
+		require.NoError(t, err)
+		fmt.Fprintf(&plans, "%s\n%s\n", p.name, plan(t, db, driver, statement.SQL, statement.Args))
+	}
+	golden(t, filepath.Join("testdata", "plans", strings.ReplaceAll(strings.ToLower(name), ", ", "-")+".txt"), plans.String())
 }
 
 // adopted makes the tables of v0.9 with one row, and takes them over.
