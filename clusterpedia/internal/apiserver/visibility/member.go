@@ -49,10 +49,15 @@ func (c *Checker) Reach(ctx context.Context, cluster string, info *request.Reque
 // allowedSomewhere asks for the namespaces of a cluster until one is allowed.
 func (s *search) allowedSomewhere(ctx context.Context, r schema.GroupResource, cluster string) (bool, error) {
 	namespaces, err := s.knownNamespaces(ctx, cluster)
-	for _, namespace := range namespaces {
-		allowed, err := s.allowed(ctx, r, cluster, namespace)
-		if err != nil || allowed {
-			return allowed, err
+	for some := range slices.Chunk(namespaces, maxAtOnce) {
+		if err := s.askAhead(ctx, inNamespaces(r, cluster, some)); err != nil {
+			return false, err
+		}
+		for _, namespace := range some {
+			allowed, err := s.allowed(ctx, r, cluster, namespace)
+			if err != nil || allowed {
+				return allowed, err
+			}
 		}
 	}
 	return false, err

@@ -58,6 +58,9 @@ func (s *search) visibleOwners(ctx context.Context, q *query.Query) error {
 	if err != nil {
 		return fmt.Errorf("look for the owner %s: %w", q.Owner.Name, err)
 	}
+	if err := s.askAboutOwners(ctx, all); err != nil {
+		return err
+	}
 	for i := range all {
 		o := &all[i]
 		allowed, err := s.allowedAt(ctx, schema.GroupResource{Group: o.Group, Resource: o.Resource.Resource}, o.Cluster, o.Namespace)
@@ -80,6 +83,24 @@ func (s *search) visibleOwners(ctx context.Context, q *query.Query) error {
 		return selectOwners(q, visible, hidden)
 	}
 	return nil
+}
+
+// askAboutOwners makes the reviews that allowedAt will need.
+func (s *search) askAboutOwners(ctx context.Context, owners []object.Object) error {
+	var whole, single []question
+	for i := range owners {
+		r := schema.GroupResource{Group: owners[i].Group, Resource: owners[i].Resource.Resource}
+		whole = append(whole, question{resource: r, clusterName: owners[i].Cluster})
+		single = append(single, question{resource: r, clusterName: owners[i].Cluster, namespace: owners[i].Namespace})
+	}
+	if err := s.askAhead(ctx, whole); err != nil {
+		return err
+	}
+	single = slices.DeleteFunc(single, func(w question) bool {
+		w.namespace = ""
+		return s.asked[s.question(w)]
+	})
+	return s.askAhead(ctx, single)
 }
 
 // selectOwners narrows a query until it selects the visible owners and no hidden one: by

@@ -74,7 +74,7 @@ func TestOwner(t *testing.T) {
 				require.Equal(t, &query.Visibility{}, q.Visible)
 			default:
 				require.NoError(t, err)
-				require.Equal(t, []query.Scope{{Clusters: []string{"one"}}}, q.Visible.Scopes)
+				require.Equal(t, []query.Scope{{Clusters: []string{"one"}, Namespaces: tc.namespaces}}, q.Visible.Scopes)
 				require.Equal(t, tc.want, *q.Owner)
 				require.Equal(t, tc.in, q.Namespaces)
 			}

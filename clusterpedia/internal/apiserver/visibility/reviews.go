@@ -50,8 +50,9 @@ type search struct {
 
 // question is one review.
 type question struct {
-	caller                                              identity
-	verb, resource, subresource, namespace, clusterName string
+	caller                                    identity
+	verb, subresource, namespace, clusterName string
+	resource                                  schema.GroupResource
 }
 
 // errTooMany ends a search that takes too many reviews, or finds too many places.
@@ -87,7 +88,7 @@ func (s *search) bounded(r schema.GroupResource, q *query.Query, search func() e
 
 // allowed asks for one namespace of a cluster, or for the whole cluster, or for all.
 func (s *search) allowed(ctx context.Context, r schema.GroupResource, cluster, namespace string) (bool, error) {
-	if len(cluster) > maxName || len(namespace) > maxName || len(r.Group)+len(r.Resource)+len(s.subresource) > maxResource {
+	if s.tooLong(question{resource: r, clusterName: cluster, namespace: namespace}) {
 		return false, nil
 	}
 	allowed, err := s.ask(ctx, r, cluster, namespace)
@@ -100,52 +101,69 @@ func (s *search) allowed(ctx context.Context, r schema.GroupResource, cluster, n
 	return allowed, err
 }
 
+// tooLong reports whether a question is about a name that nothing has.
+func (s *search) tooLong(q question) bool {
+	return len(q.clusterName) > maxName || len(q.namespace) > maxName || len(q.resource.Group)+len(q.resource.Resource)+len(s.subresource) > maxResource
+}
+
 // ask makes one review, unless its answer is remembered. It returns errTooMany for one more
 // than a search may take.
 func (s *search) ask(ctx context.Context, r schema.GroupResource, name, namespace string) (bool, error) {
-	caller, ok := apirequest.UserFrom(ctx)
-	if !ok {
-		return false, apierrors.NewInternalError(errors.New("no user found in the context"))
+	caller, err := s.identify(ctx)
+	if err != nil {
+		return false, err
 	}
-	if s.caller == nil {
-		id := identify(caller)
-		s.caller = &id
-	}
-	asked := question{*s.caller, s.verb, r.String(), s.subresource, namespace, name}
+	asked := s.question(question{resource: r, clusterName: name, namespace: namespace})
 	if allowed, found := s.asked[asked]; found {
 		return allowed, nil
 	}
 	if len(s.asked) >= maxReviews {
 		return false, errTooMany
 	}
-	allowed, err := s.review(ctx, caller, asked, r)
+	allowed, err := s.review(ctx, caller, asked)
 	if err == nil {
-		if s.asked == nil {
-			s.asked = map[question]bool{}
-		}
 		s.asked[asked] = allowed
 	}
 	return allowed, err
 }
 
+// identify returns who searches.
+func (s *search) identify(ctx context.Context) (user.Info, error) {
+	caller, ok := apirequest.UserFrom(ctx)
+	if !ok {
+		return nil, apierrors.NewInternalError(errors.New("no user found in the context"))
+	}
+	if s.caller == nil {
+		id := identify(caller)
+		s.caller, s.asked = &id, map[question]bool{}
+	}
+	return caller, nil
+}
+
+// question completes one by what is the same for all of a search, whose caller is known.
+func (s *search) question(q question) question {
+	q.caller, q.verb, q.subresource = *s.caller, s.verb, s.subresource
+	return q
+}
+
 // review asks the host cluster, unless its answer is remembered.
-func (s *search) review(ctx context.Context, caller user.Info, asked question, r schema.GroupResource) (bool, error) {
-	if answer, found := s.answers.Get(asked); found {
+func (c *Checker) review(ctx context.Context, caller user.Info, asked question) (bool, error) {
+	if answer, found := c.answers.Get(asked); found {
 		allowed, _ := answer.(bool) // nothing else is kept
 		return allowed, nil
 	}
-	decision, _, err := s.Authorizer.Authorize(ctx, authorizer.AttributesRecord{
-		User: caller, Verb: s.verb, APIGroup: Group, APIVersion: "*", Resource: r.String(), Subresource: s.subresource,
+	decision, _, err := c.Authorizer.Authorize(ctx, authorizer.AttributesRecord{
+		User: caller, Verb: asked.verb, APIGroup: Group, APIVersion: "*", Resource: asked.resource.String(), Subresource: asked.subresource,
 		Namespace: asked.namespace, Name: asked.clusterName, ResourceRequest: true,
 	})
 	if err != nil && decision != authorizer.DecisionAllow {
 		return false, apierrors.NewInternalError(fmt.Errorf("ask what the caller may see: %w", err))
 	}
 	if decision == authorizer.DecisionAllow {
-		s.answers.Add(asked, true, s.AllowedFor)
+		c.answers.Add(asked, true, c.AllowedFor)
 		return true, nil
 	}
-	s.answers.Add(asked, false, s.DeniedFor)
+	c.answers.Add(asked, false, c.DeniedFor)
 	return false, nil
 }
 

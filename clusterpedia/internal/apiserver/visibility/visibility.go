@@ -107,10 +107,17 @@ func (c *Checker) Collection(ctx context.Context, q *query.Query) error {
 			return err
 		}
 		view, _ := c.Catalog.View("")
-		for _, r := range view.Stored() {
-			if !slices.ContainsFunc(q.Types, func(t query.Type) bool { return t.Selects(r.Stored) }) {
-				continue
-			}
+		stored := slices.DeleteFunc(view.Stored(), func(r discovery.Resource) bool {
+			return !slices.ContainsFunc(q.Types, func(t query.Type) bool { return t.Selects(r.Stored) })
+		})
+		var everywhere []question
+		for _, r := range stored {
+			everywhere = append(everywhere, question{resource: r.GroupResource(), clusterName: everyCluster})
+		}
+		if err := s.askAhead(ctx, everywhere); err != nil {
+			return err
+		}
+		for _, r := range stored {
 			types := []query.Type{{Group: r.Stored.Group, Version: r.Stored.Version, Resource: r.Stored.Resource}}
 			if err := s.scopes(ctx, r, q, visible, types, places); err != nil {
 				return err
@@ -146,15 +153,27 @@ func (c *Checker) Events(ctx context.Context, q *query.Query) (allowed bool, err
 			}
 		}
 		for _, scope := range scopes {
+			if len(scope.Clusters) == 0 && len(scope.Namespaces) > 0 {
+				if allowed, err = s.allowedInEach(ctx, events, everyCluster, scope.Namespaces); err != nil {
+					return err
+				} else if allowed {
+					continue
+				}
+			}
 			clusters := scope.Clusters
 			if len(clusters) == 0 {
 				if clusters, err = s.clusters(q); err != nil {
 					return err
 				}
 			}
-			for _, cluster := range clusters {
-				if allowed, err = s.allowedInAll(ctx, events, cluster, scope.Namespaces); err != nil || !allowed {
+			for some := range slices.Chunk(clusters, maxAtOnce) { // one denial is enough
+				if err := s.askAhead(ctx, inClusters(events, some)); err != nil {
 					return err
+				}
+				for _, cluster := range some {
+					if allowed, err = s.allowedInAll(ctx, events, cluster, scope.Namespaces); err != nil || !allowed {
+						return err
+					}
 				}
 			}
 		}
@@ -170,9 +189,19 @@ func (s *search) allowedInAll(ctx context.Context, r schema.GroupResource, clust
 	if err != nil || allowed || len(namespaces) == 0 {
 		return allowed, err
 	}
-	for _, namespace := range namespaces {
-		if allowed, err = s.allowed(ctx, r, cluster, namespace); err != nil || !allowed {
+	return s.allowedInEach(ctx, r, cluster, namespaces)
+}
+
+// allowedInEach asks for namespaces of a cluster until one is denied.
+func (s *search) allowedInEach(ctx context.Context, r schema.GroupResource, cluster string, namespaces []string) (bool, error) {
+	for some := range slices.Chunk(namespaces, maxAtOnce) {
+		if err := s.askAhead(ctx, inNamespaces(r, cluster, some)); err != nil {
 			return false, err
+		}
+		for _, namespace := range some {
+			if allowed, err := s.allowed(ctx, r, cluster, namespace); err != nil || !allowed {
+				return false, err
+			}
 		}
 	}
 	return true, nil
@@ -222,33 +251,27 @@ type place struct {
 
 // places adds, and returns by cluster, where the caller may see all resources.
 func (s *search) places(ctx context.Context, q *query.Query, visible *query.Visibility) (map[string]place, error) {
-	places := map[string]place{}
-	clusters, err := s.clusters(q)
+	all, err := s.clusters(q)
 	if err != nil {
 		return nil, err
 	}
-	var whole []string
-	for _, cluster := range clusters {
-		if _, err := s.Clusters.Get(cluster); err != nil {
-			continue
-		}
-		var p place
-		if p.whole, err = s.allowed(ctx, everything(), cluster, ""); err != nil {
+	clusters := slices.DeleteFunc(slices.Clone(all), s.missing)
+	places := map[string]place{}
+	if namespace, ok := single(q); ok && len(clusters) > 1 {
+		if everywhere, err := s.allowed(ctx, everything(), everyCluster, namespace); err != nil {
 			return nil, err
+		} else if everywhere {
+			for _, cluster := range clusters {
+				places[cluster] = place{namespaces: []string{namespace}}
+			}
+			visible.Scopes = append(visible.Scopes, query.Scope{Namespaces: []string{namespace}})
+			return places, nil
 		}
-		if p.whole {
-			whole = append(whole, cluster)
-		} else if p.namespaces, err = s.allowedNamespaces(ctx, everything(), cluster, q.Namespaces); err != nil {
-			return nil, err
-		}
-		if len(p.namespaces) > 0 {
-			visible.Scopes = append(visible.Scopes, query.Scope{Clusters: []string{cluster}, Namespaces: p.namespaces})
-		}
-		places[cluster] = p
 	}
-	if len(whole) > 0 {
-		visible.Scopes = append(visible.Scopes, query.Scope{Clusters: whole})
+	if places, err = s.within(ctx, everything(), true, clusters, q, nil); err != nil {
+		return nil, err
 	}
+	visible.Scopes = append(visible.Scopes, scopesOf(clusters, places, nil)...)
 	return places, nil
 }
 
@@ -261,66 +284,126 @@ func (s *search) scopes(ctx context.Context, r discovery.Resource, q *query.Quer
 		visible.Scopes = append(visible.Scopes, query.Scope{Types: types})
 		return nil
 	}
-	clusters, err := s.clusters(q)
+	all, err := s.clusters(q)
 	if err != nil {
 		return err
 	}
-	var whole []string
-	for _, cluster := range clusters {
-		// Of what there is not nothing is asked, nor remembered.
-		_, missing := s.Clusters.Get(cluster)
-		if places[cluster].whole || missing != nil && len(clusters) > 1 {
-			continue
-		}
-		allowed, err := s.allowed(ctx, r.GroupResource(), cluster, "")
-		if err != nil {
+	// Of what there is not nothing is asked, nor remembered.
+	clusters := slices.DeleteFunc(slices.Clone(all), func(cluster string) bool {
+		return places[cluster].whole || len(all) > 1 && s.missing(cluster)
+	})
+	if namespace, ok := single(q); ok && r.Namespaced && len(clusters) > 1 {
+		if everywhere, err := s.allowed(ctx, r.GroupResource(), everyCluster, namespace); err != nil {
 			return err
-		}
-		if allowed {
-			whole = append(whole, cluster)
-			continue
-		}
-		if !r.Namespaced || missing != nil {
-			continue
-		}
-		namespaces, err := s.allowedNamespaces(ctx, r.GroupResource(), cluster, q.Namespaces, places[cluster].namespaces...)
-		if err != nil {
-			return err
-		}
-		if len(namespaces) > 0 {
-			visible.Scopes = append(visible.Scopes, query.Scope{Clusters: []string{cluster}, Namespaces: namespaces, Types: types})
+		} else if everywhere {
+			visible.Scopes = append(visible.Scopes, query.Scope{Namespaces: []string{namespace}, Types: types})
+			return nil
 		}
 	}
-	if len(whole) > 0 {
-		visible.Scopes = append(visible.Scopes, query.Scope{Clusters: whole, Types: types})
+	found, err := s.within(ctx, r.GroupResource(), r.Namespaced, clusters, q, places)
+	if err != nil {
+		return err
 	}
+	visible.Scopes = append(visible.Scopes, scopesOf(clusters, found, types)...)
 	return nil
 }
 
-// allowedNamespaces returns those of the wanted namespaces, or of all that are known,
-// that the caller may see, without those that are left out.
-func (s *search) allowedNamespaces(ctx context.Context, r schema.GroupResource, cluster string, wanted []string, without ...string) ([]string, error) {
-	if len(wanted) == 0 {
-		var err error
-		if wanted, err = s.knownNamespaces(ctx, cluster); err != nil {
-			return nil, err
+// scopesOf returns the scopes of places, those of whole clusters last.
+func scopesOf(clusters []string, places map[string]place, types []query.Type) []query.Scope {
+	var scopes []query.Scope
+	var whole []string
+	for _, cluster := range clusters {
+		switch p := places[cluster]; {
+		case p.whole:
+			whole = append(whole, cluster)
+		case len(p.namespaces) > 0:
+			scopes = append(scopes, query.Scope{Clusters: []string{cluster}, Namespaces: p.namespaces, Types: types})
 		}
 	}
-	var allowed []string
-	for _, namespace := range wanted {
-		// Objects without a namespace belong to the whole cluster.
-		if namespace == "" || slices.Contains(without, namespace) {
+	if len(whole) > 0 {
+		scopes = append(scopes, query.Scope{Clusters: whole, Types: types})
+	}
+	return scopes
+}
+
+// single returns the namespace of a query that asks for one alone.
+func single(q *query.Query) (string, bool) {
+	if len(q.Namespaces) != 1 || q.Namespaces[0] == "" {
+		return "", false
+	}
+	return q.Namespaces[0], true
+}
+
+func (s *search) missing(cluster string) bool {
+	_, err := s.Clusters.Get(cluster)
+	return err != nil
+}
+
+// within returns what the caller may see of a resource in clusters, without the
+// namespaces where he may see everything. Whole clusters are asked for first, and of the
+// others the namespaces; a search of one namespace asks for nothing but that one, which
+// includes what may be seen in all.
+func (s *search) within(ctx context.Context, r schema.GroupResource, namespaced bool, clusters []string, q *query.Query, without map[string]place) (map[string]place, error) {
+	found := map[string]place{}
+	_, narrow := single(q)
+	narrow = narrow && namespaced
+	if !narrow {
+		if err := s.askAhead(ctx, inClusters(r, clusters)); err != nil {
+			return nil, err
+		}
+		for _, cluster := range clusters {
+			allowed, err := s.allowed(ctx, r, cluster, "")
+			if err != nil {
+				return nil, err
+			}
+			found[cluster] = place{whole: allowed}
+		}
+	}
+	var wanted []question
+	for _, cluster := range clusters {
+		if found[cluster].whole || !namespaced || !narrow && s.missing(cluster) {
 			continue
 		}
-		ok, err := s.allowed(ctx, r, cluster, namespace)
+		namespaces, err := s.namespacesOf(ctx, cluster, q.Namespaces)
 		if err != nil {
 			return nil, err
 		}
-		if ok {
-			allowed = append(allowed, namespace)
+		for _, namespace := range namespaces {
+			// Objects without a namespace belong to the whole cluster.
+			if namespace != "" && !slices.Contains(without[cluster].namespaces, namespace) {
+				wanted = append(wanted, question{resource: r, clusterName: cluster, namespace: namespace})
+			}
+		}
+		if len(wanted) > maxReviews {
+			break // what follows could not be asked for
 		}
 	}
-	return allowed, nil
+	if err := s.askAhead(ctx, wanted); err != nil {
+		return nil, err
+	}
+	for _, w := range wanted {
+		allowed, err := s.allowed(ctx, r, w.clusterName, w.namespace)
+		if err != nil {
+			return nil, err
+		}
+		if allowed {
+			p := found[w.clusterName]
+			p.namespaces = append(p.namespaces, w.namespace)
+			found[w.clusterName] = p
+		}
+	}
+	if len(wanted) > maxReviews { // though some were none
+		return nil, errTooMany
+	}
+	return found, nil
+}
+
+// namespacesOf returns the namespaces that are wanted of a cluster, or all that are known.
+func (s *search) namespacesOf(ctx context.Context, cluster string, wanted []string) ([]string, error) {
+	if len(wanted) > 0 {
+		return wanted, nil
+	}
+	return s.knownNamespaces(ctx, cluster)
 }
 
 // narrower is the path of a resource in one namespace.
