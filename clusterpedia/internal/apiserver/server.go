@@ -157,6 +157,7 @@ func (s *Server) members(ctx context.Context, client *clientrest.Config, o *memb
 	}
 	c := memberaccess.Config{
 		Allowed: allowed, UsePediaClusterConfig: o.UsePediaClusterConfig, ProxyPath: o.ProxyPath, ForwardUnsynced: o.ForwardUnsynced, Stopping: ctx,
+		NoForward: !utilfeature.DefaultFeatureGate.Enabled(memberaccess.GateForward),
 	}
 	if !utilfeature.DefaultFeatureGate.Enabled(memberaccess.GateSecrets) {
 		return c, nil

@@ -7,10 +7,13 @@ import (
 	"k8s.io/component-base/featuregate"
 )
 
-// Gates are the feature gates of this package, all off by default.
+// Gates are the feature gates of this package, all but GateForward off by default.
 const (
 	// GateAllowProxy permits the flags that let more than reads of what is synced through.
 	GateAllowProxy featuregate.Feature = "AllowProxyRequestToClusters"
+	// GateForward permits requests to ask for an answer of the member, by header or label.
+	// Earlier releases have no gate for that, so clients may count on it.
+	GateForward featuregate.Feature = "AllowForwardRequestToClusters"
 	// GateSecrets lets the credentials of members come from Secrets. The synchro has a gate
 	// of the same name.
 	GateSecrets featuregate.Feature = "ClusterAuthenticationFromSecret"
@@ -19,7 +22,9 @@ const (
 // AddGates adds the feature gates.
 func AddGates(gate featuregate.MutableFeatureGate) error {
 	alpha := featuregate.FeatureSpec{PreRelease: featuregate.Alpha}
-	return gate.Add(map[featuregate.Feature]featuregate.FeatureSpec{GateAllowProxy: alpha, GateSecrets: alpha})
+	return gate.Add(map[featuregate.Feature]featuregate.FeatureSpec{
+		GateAllowProxy: alpha, GateSecrets: alpha, GateForward: {Default: true, PreRelease: featuregate.Beta},
+	})
 }
 
 // Options are the flags that say what is passed on to members.
@@ -52,6 +57,9 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 func (o *Options) Validate(gate featuregate.FeatureGate) error {
 	if (len(o.AllowedSubresources) > 0 || o.ProxyPath || o.ForwardUnsynced) && !gate.Enabled(GateAllowProxy) {
 		return errors.New("please enable feature gate AllowProxyRequestToClusters to allow apiserver to handle the proxy and forward requests")
+	}
+	if o.ForwardUnsynced && !gate.Enabled(GateForward) {
+		return errors.New("--allow-forward-unsync-resource-request needs the feature gate " + string(GateForward))
 	}
 	_, err := ParseSubresources(o.AllowedSubresources)
 	return err

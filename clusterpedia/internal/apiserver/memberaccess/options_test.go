@@ -14,9 +14,9 @@ func TestOptions(t *testing.T) {
 	t.Parallel()
 	const gateOff = "please enable feature gate AllowProxyRequestToClusters to allow apiserver to handle the proxy and forward requests"
 	for name, tc := range map[string]struct {
-		options Options
-		on      bool
-		err     string
+		options       Options
+		on, noForward bool
+		err           string
 	}{
 		"nothing":                         {},
 		"the PediaCluster's credentials":  {options: Options{UsePediaClusterConfig: true}},
@@ -24,6 +24,8 @@ func TestOptions(t *testing.T) {
 		"the proxy path, gate off":        {options: Options{ProxyPath: true}, err: gateOff},
 		"what is not synced, gate off":    {options: Options{ForwardUnsynced: true}, err: gateOff},
 		"everything":                      {options: Options{AllowedSubresources: []string{"log", "proxy"}, ProxyPath: true, ForwardUnsynced: true}, on: true},
+		"no forwarding":                   {options: Options{AllowedSubresources: []string{"log"}, ProxyPath: true}, on: true, noForward: true},
+		"no forwarding, but of anything":  {options: Options{ForwardUnsynced: true}, on: true, noForward: true, err: "--allow-forward-unsync-resource-request needs the feature gate AllowForwardRequestToClusters"},
 		"an unknown subresource":          {options: Options{AllowedSubresources: []string{"foo"}}, on: true, err: `--allowed-proxy-subresources: unsupported subresources or invalid format "foo"`},
 		"a subresource of something else": {options: Options{AllowedSubresources: []string{"deployments/log"}}, on: true, err: `unsupported subresources or invalid format "deployments/log"`},
 		"too many parts":                  {options: Options{AllowedSubresources: []string{"a/b/c"}}, on: true, err: `--allowed-proxy-subresources: invalid format "a/b/c"`},
@@ -34,7 +36,7 @@ func TestOptions(t *testing.T) {
 			gate := featuregate.NewFeatureGate()
 			require.NoError(t, AddGates(gate))
 			require.NoError(t, AddGates(gate), "one server has the synchro's gates, too")
-			require.NoError(t, gate.SetFromMap(map[string]bool{string(GateAllowProxy): tc.on}))
+			require.NoError(t, gate.SetFromMap(map[string]bool{string(GateAllowProxy): tc.on, string(GateForward): !tc.noForward}))
 			err := tc.options.Validate(gate)
 			if tc.err == "" {
 				require.NoError(t, err)

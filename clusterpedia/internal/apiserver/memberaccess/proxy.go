@@ -45,6 +45,8 @@ const (
 type Config struct {
 	Allowed                                           Subresources
 	UsePediaClusterConfig, ProxyPath, ForwardUnsynced bool
+	// NoForward refuses requests that ask for the member's own answer.
+	NoForward bool
 
 	Clusters v1alpha2.PediaClusterLister
 	// Secrets may be nil: then credentials from Secrets are refused.

@@ -135,6 +135,9 @@ func (h *Handler) Serve(w http.ResponseWriter, req *http.Request, cluster, path 
 	}
 	forward := memberaccess.Forward(inner, info)
 	switch {
+	case forward && h.Members.NoForward:
+		h.fail(w, req, apierrors.NewBadRequest("this server forwards no requests to member clusters: its feature gate AllowForwardRequestToClusters is off"))
+		return
 	case forward && (h.Members.ForwardUnsynced || !info.IsResourceRequest) && isAPI(path):
 		h.members.Serve(w, inner, cluster)
 		return
