@@ -63,16 +63,10 @@
 // reads lists while objects come and go. TestLiveWatch follows changes, and TestRightsOfWatches
 // those of rights. TestStart starts servers that must refuse to.
 //
-// These of the contract's section 12 are no cases of testdata:
+// TestNegotiation compares the answers with those of a real kube-apiserver.
 //
-//	63       TestKubectl
-//	172      TestReviews, and cases
-//	199      TestWatchTimeout
-//	211      TestSchema; from older releases on: TestAdopt of internalstorage/store
-//	213      storage-api/storagetest, "twice is the same as once"
-//	215, 216 storage-api/storagetest, "a deleted object is gone"
-//	217      TestDeletionTime; for all storage layers: storage-api/storagetest, "a put replaces
-//	         all of the earlier object"
-//	219      storage-api/storagetest, "content and order" of versions, which are typed
-//	220      TestClassify of internalstorage/dialect
+// TestContract knows where each number of the contract's section 12 is tested: most are cases
+// of testdata. Case 172 is also TestReviews, 211 from older releases on TestAdopt of
+// internalstorage/store, and 217, for all storage layers, storage-api/storagetest, "a put
+// replaces all of the earlier object".
 package conformance
