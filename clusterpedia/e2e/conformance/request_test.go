@@ -141,6 +141,10 @@ func (d *deployment) send(ctx context.Context, c *Case, short string) (*response
 
 // request sends a request as a case has it.
 func (d *deployment) request(ctx context.Context, c *Case, address string) (*response, error) {
+	return d.requestBy(ctx, d.client, c, address)
+}
+
+func (d *deployment) requestBy(ctx context.Context, client *http.Client, c *Case, address string) (*response, error) {
 	method := c.Method
 	if method == "" {
 		method = http.MethodGet
@@ -158,7 +162,7 @@ func (d *deployment) request(ctx context.Context, c *Case, address string) (*res
 	if token := users()[c.user()]; token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	resp, err := d.client.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err
 	}

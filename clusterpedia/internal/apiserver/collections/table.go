@@ -16,7 +16,7 @@ import (
 
 // ConvertToTable implements rest.TableConvertor.
 func (*Storage) ConvertToTable(_ context.Context, obj runtime.Object, options runtime.Object) (*metav1.Table, error) {
-	table := &metav1.Table{}
+	table := &metav1.Table{Rows: []metav1.TableRow{}}
 	o, ok := options.(*metav1.TableOptions)
 	headers := !ok || o == nil || !o.NoHeaders
 	text := func(name, format string) metav1.TableColumnDefinition {

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
+	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 	"k8s.io/apimachinery/pkg/runtime/serializer/versioning"
 )
 
@@ -78,8 +79,12 @@ func (customScheme) ConvertFieldLabel(_ schema.GroupVersionKind, label, value st
 	return label, value, nil
 }
 
-// customSerializer writes custom resources as JSON or YAML.
+// customSerializer writes custom resources as JSON or YAML, and what is known of all
+// objects, as their metadata, as protobuf too.
 type customSerializer struct{}
+
+// forObjects are the media types of custom resources themselves.
+func (s customSerializer) forObjects() []runtime.SerializerInfo { return s.SupportedMediaTypes()[:2] }
 
 // SupportedMediaTypes implements runtime.NegotiatedSerializer.
 func (customSerializer) SupportedMediaTypes() []runtime.SerializerInfo {
@@ -96,6 +101,13 @@ func (customSerializer) SupportedMediaTypes() []runtime.SerializerInfo {
 		{
 			MediaType: runtime.ContentTypeYAML, MediaTypeType: "application", MediaTypeSubType: "yaml", EncodesAsText: true,
 			Serializer: with(json.SerializerOptions{Yaml: true}),
+		},
+		{
+			MediaType: runtime.ContentTypeProtobuf, MediaTypeType: "application", MediaTypeSubType: "vnd.kubernetes.protobuf",
+			Serializer: protobuf.NewSerializer(customScheme{}, customScheme{}),
+			StreamSerializer: &runtime.StreamSerializerInfo{
+				Serializer: protobuf.NewRawSerializer(customScheme{}, customScheme{}), Framer: protobuf.LengthDelimitedFramer,
+			},
 		},
 	}
 }

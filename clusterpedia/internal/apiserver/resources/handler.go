@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/endpoints/handlers"
+	"k8s.io/apiserver/pkg/endpoints/handlers/negotiation"
 	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/warning"
@@ -302,6 +303,11 @@ func (h *Handler) serveList(w http.ResponseWriter, req *http.Request, r *reader,
 	source, ok := h.Storage.(storage.Watcher)
 	if info.Verb == "watch" && !ok {
 		h.fail(w, req, apierrors.NewMethodNotSupported(s.Resource.GroupResource(), "watch"))
+		return
+	}
+	// As the stock handler: first of all, whether there is a format to say anything in.
+	if _, _, err := negotiation.NegotiateOutputMediaType(req, s.Serializer, s); err != nil {
+		responsewriters.ErrorNegotiated(err, s.Serializer, s.Kind.GroupVersion(), w, req)
 		return
 	}
 	options, err := listoptions.Parse(listoptions.Input{

@@ -82,7 +82,7 @@ func (s *scope) setBuiltin(scheme *builtin.Scheme) {
 }
 
 func (s *scope) setCustom() {
-	s.Serializer = customSerializer{}
+	s.Serializer, s.StandardSerializers = customSerializer{}, customSerializer{}.forObjects()
 	s.ParameterCodec = unstructuredParameterCodec()
 	s.Creater, s.Convertor, s.Defaulter, s.Typer = customScheme{}, customScheme{}, customScheme{}, customScheme{}
 	s.UnsafeConvertor = customScheme{}

@@ -26,6 +26,7 @@ func (c tableConvertor) ConvertToTable(ctx context.Context, obj runtime.Object, 
 	o, ok := options.(*metav1.TableOptions)
 	whole := ok && o != nil && o.IncludeObject == metav1.IncludeObject
 	if l, ok := obj.(*listing); ok {
+		out.Rows = []metav1.TableRow{}
 		err := l.Each(func(o *storage.Object) error {
 			row := c.row(ctx, o, false)
 			if !whole {
