@@ -28,6 +28,7 @@ import (
 // document is one stored object as an answer.
 type document struct {
 	scope *scope
+	key   storage.Key
 	json  []byte
 }
 
@@ -41,7 +42,7 @@ func (d *document) DeepCopyObject() runtime.Object { return d }
 
 // GetObject implements runtime.CacheableObject.
 func (d *document) GetObject() runtime.Object {
-	obj, err := d.scope.decode(d.json)
+	obj, err := d.scope.read(d.key, d.json)
 	if err != nil {
 		return &metav1.Status{Status: metav1.StatusFailure, Message: err.Error()}
 	}
@@ -57,7 +58,7 @@ func (d *document) CacheEncode(asker runtime.Identifier, encode func(runtime.Obj
 		_, err := io.WriteString(w, "\n")
 		return err
 	}
-	obj, err := d.scope.decode(d.json)
+	obj, err := d.scope.read(d.key, d.json)
 	if err != nil {
 		return err
 	}
@@ -157,9 +158,9 @@ func (l *listing) decoded() (runtime.Object, error) {
 	}
 	items := []runtime.Object{}
 	err = l.Each(func(o *storage.Object) error {
-		obj, err := l.scope.decode(o.JSON)
+		obj, err := l.scope.read(o.Key, o.JSON)
 		if err != nil {
-			return fmt.Errorf("%s: %w", o.Key, err)
+			return err
 		}
 		items = append(items, obj)
 		return nil

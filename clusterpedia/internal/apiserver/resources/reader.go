@@ -2,6 +2,7 @@ package resources
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -91,15 +92,16 @@ func (r *reader) Get(ctx context.Context, name string, _ *metav1.GetOptions) (ru
 	if err != nil {
 		return nil, APIError(err, r.scope.Resource.GroupResource(), name)
 	}
-	doc := &document{scope: r.scope, json: o.JSON}
-	if r.transform == "" && !Audited(ctx) {
-		return doc, nil
+	switch {
+	case r.transform == "Table", r.transform == "" && !Audited(ctx):
+		return &document{scope: r.scope, key: o.Key, json: o.JSON}, nil
+	case r.transform == "PartialObjectMetadata":
+		partial := &metav1.PartialObjectMetadata{}
+		if json.Unmarshal(o.JSON, partial) == nil {
+			return partial, nil
+		}
 	}
-	obj, err := r.scope.decode(o.JSON)
-	if err != nil {
-		return nil, APIError(fmt.Errorf("%s: %w", o.Key, err), r.scope.Resource.GroupResource(), name)
-	}
-	return obj, nil
+	return r.scope.read(o.Key, o.JSON)
 }
 
 // get reads one object, with its Events if they are asked for, which only lists have.

@@ -7,6 +7,7 @@ package resources
 import (
 	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -17,6 +18,7 @@ import (
 	"clusterpedia.io/clusterpedia/internal/apiserver/discovery"
 	"clusterpedia.io/clusterpedia/internal/apiserver/table"
 	"clusterpedia.io/clusterpedia/internal/builtin"
+	"clusterpedia.io/storage-api/storage"
 )
 
 // scope is what the server knows of a resource in the version that a client asks
@@ -60,6 +62,15 @@ func newScope(r discovery.Resource, scheme *builtin.Scheme, printer *table.Print
 		}
 	}
 	return nil, fmt.Errorf("no JSON serializer for %s", r.GroupVersionResource)
+}
+
+// read decodes a stored document. The error is a Status that names the object.
+func (s *scope) read(key storage.Key, doc []byte) (runtime.Object, error) {
+	obj, err := s.decode(doc)
+	if err != nil {
+		return nil, apierrors.NewInternalError(fmt.Errorf("the stored object %s cannot be read as %s, but is served in JSON as it is: %w", key, s.Kind.Kind, err))
+	}
+	return obj, nil
 }
 
 // storedVersion is the apiVersion of stored documents.

@@ -41,13 +41,19 @@ func (c tableConvertor) ConvertToTable(ctx context.Context, obj runtime.Object, 
 		out.ListMeta = l.metadata(l.Page, l.Count)
 		return out, err
 	}
+	var row metav1.TableRow
+	if d, ok := obj.(*document); ok {
+		row = c.row(ctx, &storage.Object{Key: d.key, JSON: d.json}, false)
+		obj = row.Object.Object
+	}
 	accessor, err := meta.Accessor(obj)
 	if err != nil {
 		return nil, fmt.Errorf("read the metadata of a %T: %w", obj, err)
 	}
-	row, err := c.scope.columns.Row(ctx, accessor.GetAnnotations()[v1beta1.ShadowAnnotationClusterName], obj)
-	if err != nil {
-		return nil, err
+	if row.Cells == nil { // of a watch
+		if row, err = c.scope.columns.Row(ctx, accessor.GetAnnotations()[v1beta1.ShadowAnnotationClusterName], obj); err != nil {
+			return nil, err
+		}
 	}
 	out.Rows = []metav1.TableRow{row}
 	out.ResourceVersion = accessor.GetResourceVersion() // where a watch can resume

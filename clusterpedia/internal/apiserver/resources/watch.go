@@ -186,9 +186,9 @@ func (w watcher) object(o *storage.Object, version string) (runtime.Object, erro
 	if err != nil {
 		return nil, err
 	}
-	obj, err := w.scope.decode(o.JSON)
+	obj, err := w.scope.read(o.Key, o.JSON)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", o.Key, err)
+		return nil, err
 	}
 	if version != "" {
 		err = meta.NewAccessor().SetResourceVersion(obj, version)
