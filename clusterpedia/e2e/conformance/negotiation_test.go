@@ -319,7 +319,7 @@ func (d *deployment) mirror(ctx context.Context) error {
 			"group": "negotiated.example.io", "scope": "Namespaced", "names": document{"plural": "gadgets", "singular": "gadget", "kind": "Gadget", "listKind": "GadgetList"},
 			"versions": []any{document{
 				"name": "v1", "served": true, "storage": true, "schema": document{"openAPIV3Schema": document{"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
-				"additionalPrinterColumns": []any{document{"name": "Size", "type": "integer", "jsonPath": ".spec.size"}, document{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}},
+				"additionalPrinterColumns": oddColumns(),
 			}},
 		},
 	}
@@ -348,7 +348,11 @@ func (d *deployment) mirror(ctx context.Context) error {
 		{schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterroles"}, "", document{
 			"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": document{"name": odd, "labels": document{"odd": "true"}}, "rules": []any{},
 		}},
-		{gadgets, mirrorNamespace, document{"apiVersion": "negotiated.example.io/v1", "kind": "Gadget", "metadata": document{"name": "one"}, "spec": document{"size": int64(3), "text": strings.Repeat("<x> ", 35_000)}}},
+		{gadgets, mirrorNamespace, document{"apiVersion": "negotiated.example.io/v1", "kind": "Gadget", "metadata": document{"name": "one"}, "spec": document{
+			"size": int64(3), "text": strings.Repeat("<x> ", 35_000), "word": "three", "float": 1.5, "on": true, "object": document{"a": document{"b": "c"}}, "none": nil,
+			"list": []any{document{"name": "a", "ready": "yes"}, document{"name": "b"}, "c"}, "when": "yesterday", "since": "2020-01-02T03:04:05Z", "future": "2999-01-02T03:04:05Z", "huge": int64(9007199254740993),
+		}}},
+		{gadgets, mirrorNamespace, document{"apiVersion": "negotiated.example.io/v1", "kind": "Gadget", "metadata": document{"name": "two"}, "spec": "none"}},
 	}
 	for _, o := range objects {
 		err := d.until(ctx, func() error { // a new resource is served with a delay
@@ -368,6 +372,23 @@ func (d *deployment) mirror(ctx context.Context) error {
 		return err
 	}
 	return d.WaitSynced(ctx, mirrorName, syncLimit, nil)
+}
+
+// oddColumns are columns of a custom resource whose values are of other types than they say, or
+// of none.
+func oddColumns() []any {
+	var columns []any
+	for _, c := range []struct{ name, kind, path string }{
+		{"Size", "integer", ".spec.size"}, {"Huge", "integer", ".spec.huge"}, {"Word", "integer", ".spec.word"}, {"Whole", "integer", ".spec.float"}, {"Float", "number", ".spec.float"},
+		{"Truth", "boolean", ".spec.on"}, {"Untruth", "boolean", ".spec.word"}, {"Text", "string", ".spec.size"}, {"Object", "string", ".spec.object"}, {"None", "string", ".spec.none"},
+		{"Gone", "string", ".spec.gone"}, {"Deep", "string", ".spec.object.a.b.c"}, {"List", "string", ".spec.list"}, {"Names", "string", ".spec.list[*].name"}, {"Second", "string", ".spec.list[1].name"},
+		{"Tenth", "string", ".spec.list[10].name"}, {"Last", "string", ".spec.list[-1:].name"}, {"Filtered", "string", `.spec.list[?(@.ready=="yes")].name`},
+		{"When", "date", ".spec.when"}, {"Since", "date", ".spec.since"}, {"Future", "date", ".spec.future"}, {"Date", "date", ".spec.size"}, {"Label", "string", `.metadata.annotations.a\.b/c`},
+		{"Name", "string", ".metadata.name"}, {"Age", "date", ".metadata.creationTimestamp"},
+	} {
+		columns = append(columns, document{"name": c.name, "type": c.kind, "jsonPath": c.path, "priority": int64(len(columns) % 3), "description": "The " + c.name})
+	}
+	return columns
 }
 
 // testHTTP10 asks as old clients and load balancers do, which know no chunks: the end of the

@@ -125,6 +125,51 @@ func TestOwnerPages(t *testing.T) {
 	require.NoError(t, d.check(t.Context(), c, "C(cluster-1)/api/v1/pods?ownerName=web-rs&limit=1"))
 }
 
+// TestManyNamespaces joins a cluster with more namespaces than there may be reviews: what a
+// search says of it is said of one that there is not, narrower searches go on, and no
+// message names a cluster that its caller did not.
+func TestManyNamespaces(t *testing.T) {
+	d, server := shared.limited(t, sqlite)
+	ctx := t.Context()
+	l := &loader{newStub("great", 4999, served()...), 4, 4000}
+	t.Cleanup(l.close)
+	const many = 1100
+	for n := range many {
+		l.load(namespaces, "", fmt.Sprintf("ns-%04d", n), document{})
+	}
+	l.load(configMaps, "default", "cm1", document{"data": document{"key": "value"}})
+	require.NoError(t, d.join(ctx, l.stub))
+	t.Cleanup(func() { require.NoError(t, d.RemoveCluster(context.WithoutCancel(ctx), l.name)) })
+	ask := func(as, url string) *response {
+		t.Helper()
+		r, err := d.send(ctx, &Case{As: as, Server: server}, url)
+		require.NoError(t, err)
+		return r
+	}
+	require.NoError(t, d.until(ctx, func() error { // another server follows, too
+		return d.check(ctx, &Case{As: "operator", Server: server, Expect: Expect{Items: new(many)}}, "M/api/v1/namespaces?clusters=great")
+	}))
+	for _, user := range []string{"gina", "dora"} {
+		for _, url := range []string{"M/api/v1/configmaps", "M/api/v1/configmaps?clusters=great,cluster-1", "M/api/v1/configmaps?clusters=cluster-2,great", "CO/any?groups=*"} {
+			r := ask(user, url)
+			require.Equal(t, http.StatusForbidden, r.status, r)
+			require.Contains(t, string(r.body), "ask for less, as at", r)
+			for _, name := range []string{"great", "cluster-"} {
+				require.NotContains(t, string(r.body), name, r)
+			}
+		}
+		known, unknown := ask(user, "C(great)/api/v1/configmaps"), ask(user, "C(nowhere)/api/v1/configmaps")
+		require.Equal(t, http.StatusForbidden, known.status, known)
+		require.Equal(t, strings.ReplaceAll(string(unknown.body), "nowhere", "great"), string(known.body))
+	}
+	one := "1/cm1"
+	for _, url := range []string{"M/api/v1/namespaces/default/configmaps", "M/api/v1/configmaps?namespaces=default", "C(cluster-1)/api/v1/configmaps", "M/api/v1/configmaps?clusters=cluster-1,cluster-2"} {
+		require.NoError(t, d.check(ctx, &Case{As: "dora", Server: server, Expect: Expect{Objects: &one}}, url))
+	}
+	both := "1/coredns-rs-0 1/coredns-rs-1 2/coredns-rs-0 2/coredns-rs-1"
+	require.NoError(t, d.check(ctx, &Case{As: "hugo", Server: server, Expect: Expect{Objects: &both}}, "M/api/v1/namespaces/kube-system/pods"))
+}
+
 // names lists as lars, whose rights change.
 func (d *deployment) names(ctx context.Context, t *testing.T, url string) string {
 	t.Helper()
