@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -34,21 +36,34 @@ type watched struct {
 	authorizer.UnconditionalAuthorizer
 	now, most atomic.Int64
 	answer    func(a authorizer.Attributes)
+	// together chooses reviews that wait until half as many as there may be are under way.
+	together func(a authorizer.Attributes) bool
+	met      chan struct{}
+	meet     sync.Once
 }
+
+// meetLimit bounds the wait for reviews that are not made at once.
+const meetLimit = 10 * time.Second
 
 func (w *watched) Authorize(ctx context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
 	now := w.now.Add(1)
 	defer w.now.Add(-1)
 	for most := w.most.Load(); now > most && !w.most.CompareAndSwap(most, now); most = w.most.Load() {
 	}
+	if now > maxAtOnce/2 {
+		w.meet.Do(func() { close(w.met) })
+	}
 	if w.answer != nil {
 		w.answer(a)
 	}
+	if w.together != nil && w.together(a) {
+		select {
+		case <-w.met:
+		case <-time.After(meetLimit):
+		}
+	}
 	return w.UnconditionalAuthorizer.Authorize(ctx, a)
 }
-
-// slowly gives others the time to begin.
-func slowly(authorizer.Attributes) { <-time.After(time.Millisecond) }
 
 // Reviews are made at once, and no more of them than one after the other.
 func TestAtOnce(t *testing.T) {
@@ -56,14 +71,14 @@ func TestAtOnce(t *testing.T) {
 	r := &rules{allow: map[string]bool{"list pods c-007": true, "list pods c-250 b": true}}
 	c := checker(t, r, "a", "b")
 	fleet(t, c, 300)
-	w := &watched{UnconditionalAuthorizer: r, answer: slowly}
+	w := &watched{UnconditionalAuthorizer: r, met: make(chan struct{}), together: func(a authorizer.Attributes) bool { return strings.HasPrefix(a.GetName(), "c-") }}
 	c.Authorizer = w
 	q := &query.Query{}
 	require.NoError(t, c.Limit(as(t, "alice"), "list", resource(t, c, "", "pods"), q))
 	require.Equal(t, []query.Scope{{Clusters: []string{"c-250"}, Namespaces: []string{"b"}}, {Clusters: []string{"c-007"}}}, q.Visible.Scopes)
 	require.EqualValues(t, 2+300+2*299, r.asked.Load())
 	require.LessOrEqual(t, w.most.Load(), int64(maxAtOnce))
-	require.Greater(t, w.most.Load(), int64(maxAtOnce/2), "of so many that wait")
+	require.Greater(t, w.most.Load(), int64(maxAtOnce/2))
 
 	fleet(t, c, 400)
 	err := c.Limit(as(t, "alice"), "list", resource(t, c, "", "pods"), &query.Query{})
@@ -112,6 +127,12 @@ func TestOneNamespace(t *testing.T) {
 	require.NoError(t, c.Collection(as(t, "alice"), q))
 	require.Equal(t, []query.Scope{{Namespaces: []string{"team"}}}, q.Visible.Scopes)
 	require.LessOrEqual(t, r.asked.Load()-before, int64(6))
+
+	// What belongs to whole clusters is in no namespace, and not asked about.
+	q = &query.Query{Namespaces: []string{"team"}, Types: []query.Type{{Version: "v1", Resource: "nodes"}}}
+	before = r.asked.Load()
+	require.NoError(t, c.Collection(as(t, "alice"), q))
+	require.Equal(t, before, r.asked.Load(), "all is remembered")
 }
 
 // What takes too many reviews tells of no cluster that it is there.
@@ -152,7 +173,7 @@ func TestAtOnceFails(t *testing.T) {
 		}
 		c := checker(t, r)
 		fleet(t, c, 50)
-		c.Authorizer = &watched{UnconditionalAuthorizer: r, answer: fail}
+		c.Authorizer = &watched{UnconditionalAuthorizer: r, answer: fail, met: make(chan struct{})}
 		q := &query.Query{}
 		require.ErrorContains(t, c.Limit(as(t, "alice"), "list", resource(t, c, "", "pods"), q), want)
 		require.Nil(t, q.Visible)
@@ -171,7 +192,9 @@ func TestOwnersAtOnce(t *testing.T) {
 	r := &rules{allow: map[string]bool{"list deployments.apps one ns-123": true, "list pods one ns-123": true}}
 	c := checker(t, r)
 	c.Storage = &shelf{namespaces: []string{"ns-123"}, objects: owners}
-	w := &watched{UnconditionalAuthorizer: r, answer: slowly}
+	w := &watched{UnconditionalAuthorizer: r, met: make(chan struct{}), together: func(a authorizer.Attributes) bool {
+		return a.GetResource() == "deployments.apps" && a.GetNamespace() != ""
+	}}
 	c.Authorizer = w
 	q := &query.Query{Clusters: []string{"one"}, Owner: &query.Owner{Name: "web"}}
 	require.NoError(t, c.Limit(as(t, "alice"), "list", resource(t, c, "", "pods"), q))

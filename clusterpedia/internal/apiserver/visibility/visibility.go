@@ -107,8 +107,9 @@ func (c *Checker) Collection(ctx context.Context, q *query.Query) error {
 			return err
 		}
 		view, _ := c.Catalog.View("")
+		_, narrow := single(q) // of which nothing is that belongs to the whole cluster
 		stored := slices.DeleteFunc(view.Stored(), func(r discovery.Resource) bool {
-			return !slices.ContainsFunc(q.Types, func(t query.Type) bool { return t.Selects(r.Stored) })
+			return narrow && !r.Namespaced || !slices.ContainsFunc(q.Types, func(t query.Type) bool { return t.Selects(r.Stored) })
 		})
 		var everywhere []question
 		for _, r := range stored {
