@@ -3,4 +3,4 @@
 package digest
 
 // Source is the SHA-256 of the contract's source files, the first 8 bytes in hexadecimal.
-const Source = "b913d021bb1ecff2"
+const Source = "5dea556cb2c63c5b"

@@ -233,6 +233,17 @@ type MetricsWriter interface {
 	WriteMetrics(w io.Writer) error
 }
 
+// ClusterLister is implemented by storage layers that can say of which clusters they
+// hold objects. Objects of a cluster that was removed while no manager ran stay in one
+// that cannot.
+type ClusterLister interface {
+	// Clusters calls yield once for each cluster of which an object is stored, in the
+	// order of their names by bytes. Those whose first object is stored, or whose last
+	// one is removed, during the call may be given or not. An error of yield ends the
+	// call and is returned as it is. yield may wait, as in List.
+	Clusters(ctx context.Context, yield func(cluster string) error) error
+}
+
 // Migrator is implemented by storage layers with a schema. A storage layer that
 // was opened with Settings.SkipMigrations leaves the schema alone until Migrate
 // is called.

@@ -30,6 +30,12 @@ func testOptional(t *testing.T, s suite) {
 		}
 		checkMetrics(t, metrics)
 	})
+	t.Run("ClusterLister", func(t *testing.T) {
+		if _, ok := st.(storage.ClusterLister); !ok {
+			t.Skip("not implemented")
+		}
+		checkClusters(t, s.start(t))
+	})
 	t.Run("Collections", func(t *testing.T) {
 		collections, ok := st.(storage.Collections)
 		if !ok {
