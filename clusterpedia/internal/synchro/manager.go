@@ -38,6 +38,7 @@ type Manager struct {
 	sharedLister  listers.ClusterSyncResourcesLister
 	secrets       membercluster.Secrets
 	queue         workqueue.TypedRateLimitingInterface[string]
+	purges        *purges
 
 	mu       sync.Mutex
 	clusters map[string]*owned
@@ -74,6 +75,7 @@ func New(o Options) (*Manager, error) {
 		clusters: map[string]*owned{},
 		orphans:  map[string]int64{},
 	}
+	m.purges = newPurges(o.Tuning.Purges, m.queue.Add)
 	if err := m.handle(api.PediaClusters().Informer(), m.clusterChanged); err != nil {
 		return nil, err
 	}
@@ -174,9 +176,11 @@ func (m *Manager) Run(ctx context.Context) error {
 			}
 		})
 	}
+	workers.Go(func() { m.findOrphans(ctx) })
 	<-ctx.Done()
 	m.queue.ShutDown()
 	workers.Wait()
+	m.purges.wait()
 	m.farewell(context.WithoutCancel(ctx))
 	return nil
 }

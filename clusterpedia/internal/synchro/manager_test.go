@@ -76,6 +76,7 @@ func testTuning() Tuning {
 	t.GoneDelay = 10 * time.Millisecond
 	t.RejectedDelay = 20 * time.Millisecond
 	t.OvertakenDelay = 20 * time.Millisecond
+	t.OrphanInterval, t.OrphanDelay = 5*time.Millisecond, 20*time.Millisecond
 	t.ReadBackoff, t.PurgeBackoff, t.Writer.Backoff = quick, quick, quick
 	t.Writer.Linger = time.Millisecond
 	t.RetryDelay = func(int) time.Duration { return 10 * time.Millisecond }

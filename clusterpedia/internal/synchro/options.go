@@ -57,7 +57,10 @@ type Options struct {
 	// PageSize is the number of objects in one page of a list; 0: DefaultPageSize.
 	PageSize int64
 	Gates    Gates
-	Kinds    negotiation.Kinds
+	// KeepOrphans keeps what is stored of clusters without a PediaCluster, which may be
+	// those of another host cluster.
+	KeepOrphans bool
+	Kinds       negotiation.Kinds
 	// Events takes Kubernetes Events on PediaClusters; it may be nil.
 	Events record.EventRecorder
 	// Metrics may be nil.
@@ -100,6 +103,12 @@ type Tuning struct {
 	ReadBackoff, PurgeBackoff wait.Backoff
 	Writer                    writer.Limits
 	// RetryDelay returns the wait after a number of failures in a row to reconcile
+	// OrphanInterval is the time between two looks for clusters that are stored and have
+	// no PediaCluster; OrphanDelay how long one must have been missing before what is
+	// stored is removed.
+	OrphanInterval, OrphanDelay time.Duration
+	// Purges is the number of clusters that are removed at the same time.
+	Purges int
 	// or to reach a member.
 	RetryDelay func(failures int) time.Duration
 }
@@ -122,6 +131,9 @@ func DefaultTuning() Tuning {
 	}
 }
 
+		OrphanInterval:  5 * time.Minute,
+		OrphanDelay:     10 * time.Minute,
+		Purges:          2,
 // complete checks the options and fills in defaults.
 func (o *Options) complete() error {
 	switch {

@@ -40,6 +40,7 @@ func (m *Manager) reconcile(ctx context.Context, name string) error {
 	}
 	switch {
 	case !m.owns(pediacluster):
+		m.purges.stop(name)
 		if m.stop(name) != nil {
 			m.Metrics.Gone(name)
 		}
@@ -49,6 +50,7 @@ func (m *Manager) reconcile(ctx context.Context, name string) error {
 	case pediacluster.Spec.ShardingName != m.ShardingName:
 		return m.handOver(ctx, pediacluster)
 	}
+	m.purges.stop(name)
 	m.mu.Lock()
 	delete(m.orphans, name)
 	m.mu.Unlock()
@@ -97,31 +99,6 @@ func (m *Manager) stop(name string) *owned {
 	return c
 }
 
-// vanished deals with a PediaCluster that is gone without its finalizer having been
-// waited for.
-func (m *Manager) vanished(ctx context.Context, name string) error {
-	if c := m.stop(name); c != nil {
-		m.mu.Lock()
-		m.orphans[name] = c.as.Epoch
-		m.mu.Unlock()
-	}
-	m.mu.Lock()
-	epoch, orphan := m.orphans[name]
-	m.mu.Unlock()
-	if !orphan {
-		return nil
-	}
-	m.Metrics.Gone(name)
-	// If it is fenced, another manager has taken what has the same name now.
-	if err := m.purge(ctx, name, epoch-1); err != nil && !errors.Is(err, storage.ErrFenced) {
-		return err
-	}
-	m.mu.Lock()
-	delete(m.orphans, name)
-	m.mu.Unlock()
-	return nil
-}
-
 // deleted removes all that is stored of a cluster, and then the finalizer.
 func (m *Manager) deleted(ctx context.Context, p *v1alpha2.PediaCluster) error {
 	m.stop(p.Name)
@@ -129,21 +106,37 @@ func (m *Manager) deleted(ctx context.Context, p *v1alpha2.PediaCluster) error {
 	if !slices.Contains(p.Finalizers, Finalizer) {
 		return nil
 	}
-	err := m.purge(ctx, p.Name, 0)
-	if fenced, ok := errors.AsType[*storage.FencedError](err); ok {
-		var still bool
-		if still, err = m.stillOwns(ctx, p); err != nil || !still {
-			return err
-		}
-		err = m.purge(ctx, p.Name, fenced.Seen)
-	}
-	if err != nil {
-		return err
+	done, err := m.purges.run(ctx, p.Name, string(p.UID), func(ctx context.Context) error { return m.purgeDeleted(ctx, p) })
+	switch {
+	case errors.Is(err, errNotOwned):
+		return nil
+	case err != nil, !done:
+		return err // the end of the purge leads back here
 	}
 	next := p.DeepCopy()
 	next.Finalizers = slices.DeleteFunc(next.Finalizers, func(f string) bool { return f == Finalizer })
 	_, err = m.pediaclusters().Update(ctx, next, metav1.UpdateOptions{})
 	return settled(err)
+}
+
+// errNotOwned says that another manager is responsible for what was to be removed.
+var errNotOwned = errors.New("another manager is responsible for the cluster")
+
+// purgeDeleted removes what is stored of a PediaCluster that is being deleted. If another
+// manager has written it must still be this one's.
+func (m *Manager) purgeDeleted(ctx context.Context, p *v1alpha2.PediaCluster) error {
+	err := m.purge(ctx, p.Name, 0)
+	fenced, ok := errors.AsType[*storage.FencedError](err)
+	if !ok {
+		return err
+	}
+	switch still, err := m.stillOwns(ctx, p); {
+	case err != nil:
+		return err
+	case !still:
+		return errNotOwned
+	}
+	return m.purge(ctx, p.Name, fenced.Seen)
 }
 
 // stillOwns asks the host cluster, and not the cache, whether this manager is
@@ -175,6 +168,7 @@ func (m *Manager) purge(ctx context.Context, name string, above int64) error {
 
 // handOver leaves a cluster to another manager.
 func (m *Manager) handOver(ctx context.Context, p *v1alpha2.PediaCluster) error {
+	m.purges.stop(p.Name)
 	c := m.stop(p.Name)
 	m.Metrics.Gone(p.Name)
 	return m.updateStatus(ctx, p, func(status *v1alpha2.ClusterStatus) {

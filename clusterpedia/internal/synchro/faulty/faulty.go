@@ -26,9 +26,12 @@ type Storage struct {
 	fail    func(op string, changes []storage.Change) error
 }
 
-var _ storage.Storage = (*Storage)(nil)
+var (
+	_ storage.Storage       = (*Storage)(nil)
+	_ storage.ClusterLister = (*Storage)(nil)
+)
 
-// FailWith makes each call of Apply, Purge and Versions fail with what fail
+// FailWith makes each call of Apply, Purge, Versions and Clusters fail with what fail
 // returns; nil lets it through. A fail of nil ends that.
 func (s *Storage) FailWith(fail func(op string, changes []storage.Change) error) {
 	s.mu.Lock()
@@ -118,6 +121,23 @@ func (s *Storage) Versions(ctx context.Context, cluster string, yield func(stora
 			continue
 		}
 		if err := yield(storage.Version{Key: o.Key, UID: o.UID, ResourceVersion: o.ResourceVersion}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Clusters implements storage.ClusterLister.
+func (s *Storage) Clusters(ctx context.Context, yield func(string) error) error {
+	if err := s.failure(ctx, "clusters", nil); err != nil {
+		return err
+	}
+	names := map[string]bool{}
+	for _, o := range s.Objects() {
+		names[o.Cluster] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if err := yield(name); err != nil {
 			return err
 		}
 	}
