@@ -296,6 +296,7 @@ func (c *cluster) prepare(ctx context.Context) error {
 	c.served = served
 	c.checked.version = version
 	return nil
+	c.prunings.foundStored(stored)
 }
 
 // claim makes the storage layer refuse whoever has written before. What is stored

@@ -174,6 +174,54 @@ func TestPrunedFields(t *testing.T) {
 	w.holds(`n "102"},"spec":{"n":102}}`)
 }
 
+// TestPruningIsUnknown makes a PediaCluster anew, without its status, whose objects are
+// stored still.
+func TestPruningIsUnknown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pods, nodes)
+	w.member.Put(pods, "default", "a", "ua", "")
+	w.member.Put(nodes, "", "n", "un", "")
+	w.create(entry("", "pods", "nodes"))
+	w.exclude(prune("spec"))
+	w.run()
+	w.holds(`a "101"}}`, `n "102"},"spec":{"n":102}}`)
+	w.says("pods spec")
+	w.stop()
+	lost := func(p *v1alpha2.PediaCluster) { p.Status = v1alpha2.ClusterStatus{} }
+	w.update(lost)
+	w.exclude(prune())
+	w.storage.Writes()
+	w.run()
+	w.holds(`a "101"},"spec":{"n":101}}`, `n "102"},"spec":{"n":102}}`)
+	w.says()
+	puts, _ := w.storage.Writes()
+	require.Equal(t, 2, puts)
+
+	// Once is enough, and whoever stops before that leaves word.
+	w.stop()
+	w.run()
+	w.shows("pods.v1=Syncing/\n", "nodes.v1=Syncing/")
+	w.eventually(func() bool { return !strings.Contains(w.describe(), "initial") }, "initial")
+	puts, _ = w.storage.Writes()
+	require.Zero(t, puts)
+	w.stop()
+	w.update(lost)
+	w.storage.FailWith(func(op string, _ []storage.Change) error {
+		if op == "versions" {
+			return errors.New("no luck")
+		}
+		return nil
+	})
+	w.run()
+	w.says("*  rewriting")
+	w.stop()
+	w.storage.FailWith(nil)
+	w.run()
+	w.says()
+	written := 0
+	w.eventually(func() bool { puts, _ := w.storage.Writes(); written += puts; return written == 2 }, "not rewritten")
+}
+
 // TestPrunedFieldsOfConvertedKinds prunes what is read in one version and stored in
 // another.
 func TestPrunedFieldsOfConvertedKinds(t *testing.T) {

@@ -50,6 +50,17 @@ func (p *prunings) status() []v1alpha2.PrunedResourceStatus {
 	return list
 }
 
+// anything stands in the record for all that is stored, when it is unknown how that was
+// pruned.
+func anything() storage.Resource { return storage.Resource{Group: "*", Version: "*", Resource: "*"} }
+
+// neverClaimed reports whether a status is that of a PediaCluster which no manager has had
+// yet. If something is stored of its cluster nevertheless, it was made anew, without its
+// record.
+func neverClaimed(status *v1alpha2.ClusterStatus) bool {
+	return status.ShardingName == nil && status.Version == "" && len(status.SyncResources) == 0 && len(status.PrunedFields) == 0
+}
+
 // set changes what is said of one resource.
 func (p *prunings) set(resource storage.Resource, to pruning) {
 	if to == (pruning{}) {
@@ -60,14 +71,29 @@ func (p *prunings) set(resource storage.Resource, to pruning) {
 }
 
 // inherit takes over what an earlier cluster knows, or else what the status says.
-func (c *cluster) inherit(before *owned, status []v1alpha2.PrunedResourceStatus) {
+func (c *cluster) inherit(before *owned, status *v1alpha2.ClusterStatus) {
 	if before == nil {
-		c.prunings = prunings{readPrunings(status), readPrunings(status)}
+		c.prunings = prunings{readPrunings(status.PrunedFields), readPrunings(status.PrunedFields)}
+		if neverClaimed(status) {
+			c.prunings.set(anything(), pruning{rewriting: true})
+		}
 		return
 	}
 	before.mu.Lock()
 	defer before.mu.Unlock()
 	c.prunings = prunings{maps.Clone(before.prunings.now), maps.Clone(before.prunings.saved)}
+}
+
+// foundStored says of which resources something is stored. What is unknown of anything is
+// unknown of these. The lock must be held.
+func (p *prunings) foundStored(stored map[storage.Resource]*known) {
+	if !p.now[anything()].rewriting {
+		return
+	}
+	p.set(anything(), pruning{})
+	for resource := range stored {
+		p.set(resource, pruning{rewriting: true})
+	}
 }
 
 // prune prepares for a resource to be written without some fields, and reports whether
@@ -89,7 +115,7 @@ func (c *cluster) mayWrite(resource storage.Resource) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	saved := c.prunings.saved[resource]
-	return saved.rewriting || saved == c.prunings.now[resource]
+	return c.prunings.saved[anything()].rewriting || saved.rewriting || saved == c.prunings.now[resource]
 }
 
 // pruned says that all objects of a resource are stored without just these fields.

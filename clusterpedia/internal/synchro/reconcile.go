@@ -215,7 +215,7 @@ func (m *Manager) keep(ctx context.Context, p *v1alpha2.PediaCluster) error {
 			})
 		}
 		m.stop(p.Name)
-		fresh.inherit(c, p.Status.PrunedFields)
+		fresh.inherit(c, &p.Status)
 		// To claim the cluster comes before the first write to storage.
 		claimed, err := m.tryStatus(ctx, p, func(status *v1alpha2.ClusterStatus) {
 			status.ShardingName = &m.ShardingName
