@@ -138,6 +138,19 @@ func (c *Client) Get(ctx context.Context, r Request) (*http.Response, error) {
 	return nil, responseError(r.Path, response)
 }
 
+// Finds reports whether the member has anything to list at a path: false if it answers
+// that nothing is found there. Any other answer is an error.
+func (c *Client) Finds(ctx context.Context, path string) (bool, error) {
+	response, err := c.Get(ctx, Request{Path: path, Query: url.Values{"limit": {"1"}}})
+	switch {
+	case apierrors.IsNotFound(err):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	return true, response.Body.Close()
+}
+
 // getBytes returns the body of a small answer.
 func (c *Client) getBytes(ctx context.Context, path string, limit int64) ([]byte, error) {
 	response, err := c.Get(ctx, Request{Path: path})

@@ -384,6 +384,36 @@ func TestGoneResourceIsRemoved(t *testing.T) {
 	w.stored("pods default/a 101")
 }
 
+// TestOwnPathIsAsked has discovery say that a resource is gone, and its own path not.
+func TestOwnPathIsAsked(t *testing.T) {
+	t.Parallel()
+	for name, code := range map[string]int{"it is there": http.StatusOK, "forbidden": http.StatusForbidden, "unavailable": http.StatusServiceUnavailable} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, pods, deployments)
+			w.member.Put(pods, "default", "a", "ua", "")
+			w.member.Put(deployments, "default", "web", "ud", "")
+			w.create(entry("", "*"), entry("apps", "*"))
+			w.run()
+			w.stored("deployments default/web 102", "pods default/a 101")
+			w.stop()
+			var asked atomic.Int64
+			w.member.FailWith(func(r *http.Request) int {
+				if r.URL.Path == "/apis/apps/v1/deployments" {
+					asked.Add(1)
+					return code
+				}
+				return 0
+			})
+			w.member.Serve(pods)
+			w.run()
+			w.eventually(func() bool { return asked.Load() > 0 }, "not asked")
+			w.member.Put(pods, "default", "b", "ub", "")
+			w.stored("deployments default/web 102", "pods default/a 101", "pods default/b 103")
+		})
+	}
+}
+
 func TestMemberUpgrade(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, oldBudgets)

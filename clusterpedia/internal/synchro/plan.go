@@ -1,6 +1,7 @@
 package synchro
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -17,6 +18,9 @@ type leftover struct {
 	// goneSince is the time of the first answer of the member that says that the
 	// resource doesn't exist; zero if the last one doesn't say so.
 	goneSince time.Time
+	// asked gives the answer to whether the member's own paths of the resource are gone,
+	// too; nil if they were not asked for.
+	asked <-chan bool
 }
 
 // apply makes what is synced and stored what it should be, as far as that can be
@@ -84,12 +88,13 @@ func (c *cluster) rejected(refused storage.Resource, name objectName, err error)
 // sortOut has the leftovers removed that the user doesn't want or that don't exist
 // any more. A member that fails to tell removes nothing; and since one that starts
 // may know less than it will in a moment, it must say twice that something doesn't
-// exist, with some time in between, and that it is ready.
+// exist, with some time in between, that it is ready, and that there is nothing where the
+// objects would be.
 func (c *cluster) sortOut(selection negotiation.Selection, served *membercluster.Served) {
 	for resource, l := range c.leftovers {
 		switch negotiation.WhyAbsent(selection, served, resource) {
 		case negotiation.Undecided:
-			l.goneSince = time.Time{}
+			l.goneSince, l.asked = time.Time{}, nil
 			continue
 		case negotiation.Gone:
 			if l.goneSince.IsZero() {
@@ -102,10 +107,78 @@ func (c *cluster) sortOut(selection negotiation.Selection, served *membercluster
 				c.monitor.LookSoon()
 				continue
 			}
+			if !c.notFound(l, served, resource) {
+				continue
+			}
 		case negotiation.Unselected:
 		}
 		c.log.Info("Remove what is stored of a resource", "resource", resource.String(), "objects", l.known.len())
 		delete(c.leftovers, resource)
 		c.scheduleRemoval(resource, l.spec)
 	}
+}
+
+// askTimeout bounds one request for a resource that may be gone.
+const askTimeout = 30 * time.Second
+
+// notFound reports whether the member has answered that nothing is found at the paths of a
+// resource. It asks first, and has sortOut called again with the answer. A member that
+// answers anything else, as that one may not list the resource, has not said so: then
+// sortOut begins anew when it looks at the member next.
+func (c *cluster) notFound(l *leftover, served *membercluster.Served, resource storage.Resource) bool {
+	if c.activity == nil {
+		return false
+	}
+	if l.asked == nil {
+		answer := make(chan bool, 1)
+		l.asked = answer
+		paths := pathsOf(l, served, resource)
+		ctx := c.activity.ctx
+		c.activity.running.Go(func() {
+			answer <- c.allNotFound(ctx, resource, paths)
+			wake(c.kick)
+		})
+		return false
+	}
+	select {
+	case gone := <-l.asked:
+		l.goneSince, l.asked = time.Time{}, nil
+		return gone
+	default:
+		return false
+	}
+}
+
+// pathsOf returns where a member may have the objects of a stored resource: in any version
+// in which they were or could be read.
+func pathsOf(l *leftover, served *membercluster.Served, resource storage.Resource) []string {
+	versions := []string{resource.Version}
+	if l.spec != nil {
+		versions = append(versions, l.spec.Version)
+	}
+	if group := served.Group(resource.Group); group != nil {
+		for _, v := range group.Versions {
+			versions = append(versions, v.Version)
+		}
+	}
+	slices.Sort(versions)
+	var paths []string
+	for _, version := range slices.Compact(versions) {
+		paths = append(paths, pathOf(resource.Group, version, resource.Resource))
+	}
+	return paths
+}
+
+func (c *cluster) allNotFound(ctx context.Context, resource storage.Resource, paths []string) bool {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	for _, path := range paths {
+		found, err := c.client.Finds(ctx, path)
+		if err != nil || found {
+			c.log.Info("A resource is missing in what the member serves, and yet its own path is not: what is stored of it stays",
+				"resource", resource.String(), "path", path, "err", err)
+			return false
+		}
+	}
+	return true
 }

@@ -95,7 +95,7 @@ func newResource(c *cluster, spec negotiation.Resource, known *known) *resource 
 	}
 	r.reflector = reflector.New(reflector.Options{
 		Client:   c.client,
-		Path:     resourcePath(spec),
+		Path:     pathOf(spec.Group, spec.Version, spec.GroupVersionResource.Resource),
 		PageSize: c.PageSize,
 		Lists:    c.lists,
 		Backoff:  c.Tuning.ReadBackoff,
@@ -110,11 +110,12 @@ func newResource(c *cluster, spec negotiation.Resource, known *known) *resource 
 	return r
 }
 
-func resourcePath(spec negotiation.Resource) string {
-	if spec.Group == "" {
-		return "/api/" + spec.Version + "/" + spec.GroupVersionResource.Resource
+// pathOf returns where a member lists a resource.
+func pathOf(group, version, resource string) string {
+	if group == "" {
+		return "/api/" + version + "/" + resource
 	}
-	return "/apis/" + spec.Group + "/" + spec.Version + "/" + spec.GroupVersionResource.Resource
+	return "/apis/" + group + "/" + version + "/" + resource
 }
 
 // start begins to read, if that isn't done already. start and stop are called by one
