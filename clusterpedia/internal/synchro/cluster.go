@@ -128,6 +128,7 @@ func newCluster(o *Options, name string, connection membercluster.Connection, ab
 		Limits:   o.Tuning.Writer,
 		Observer: o.Metrics,
 		Trouble:  c.setTrouble,
+		Budget:   o.queues,
 		Logger:   log,
 	})
 	return c, nil
@@ -295,8 +296,8 @@ func (c *cluster) prepare(ctx context.Context) error {
 	defer c.mu.Unlock()
 	c.served = served
 	c.checked.version = version
-	return nil
 	c.prunings.foundStored(stored)
+	return nil
 }
 
 // claim makes the storage layer refuse whoever has written before. What is stored

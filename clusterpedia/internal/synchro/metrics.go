@@ -29,6 +29,8 @@ type Counters struct {
 	FailedAttempts atomic.Int64
 	// RejectedChanges counts the changes that the storage layer never takes.
 	RejectedChanges atomic.Int64
+	// PostponedChanges counts those that it did not take although it takes others.
+	PostponedChanges atomic.Int64
 	// UnchangedObjects and InvalidObjects count the calls of the methods.
 	UnchangedObjects, InvalidObjects atomic.Int64
 }
@@ -53,6 +55,9 @@ func (c *Counters) Failed(string, []writer.Change, error) { c.FailedAttempts.Add
 
 // Rejected implements Metrics.
 func (c *Counters) Rejected(string, storage.Change, error) { c.RejectedChanges.Add(1) }
+
+// Postponed implements Metrics.
+func (c *Counters) Postponed(string, storage.Change, error) { c.PostponedChanges.Add(1) }
 
 // Unchanged implements Metrics.
 func (c *Counters) Unchanged(string, storage.Resource) { c.UnchangedObjects.Add(1) }

@@ -52,6 +52,9 @@ type Options struct {
 	Epoch func(context.Context) (int64, error)
 	// ShardingName is the manager's name, by which it owns clusters.
 	ShardingName string
+	// QueueMemory bounds, in bytes, the changes of all clusters together that are read and
+	// not written yet; 0: DefaultQueueMemory. Each cluster may have one more.
+	QueueMemory int
 	// Workers is the number of PediaClusters that are reconciled at the same time.
 	Workers int
 	// PageSize is the number of objects in one page of a list; 0: DefaultPageSize.
@@ -69,10 +72,16 @@ type Options struct {
 
 	// Tuning holds what nobody needs to change but tests; zero: DefaultTuning.
 	Tuning Tuning
+
+	// queues is QueueMemory, as it is used.
+	queues *writer.Budget
 }
 
 // DefaultPageSize is that of kubectl.
 const DefaultPageSize = 500
+
+// DefaultQueueMemory is 256 MiB.
+const DefaultQueueMemory = 256 << 20
 
 // Tuning are the synchro's times and bounds.
 type Tuning struct {
@@ -94,6 +103,12 @@ type Tuning struct {
 	// RejectedDelay is how long a resource waits, at first, before it tries again
 	// to write objects that the storage layer rejected.
 	RejectedDelay time.Duration
+	// OrphanInterval is the time between two looks for clusters that are stored and have
+	// no PediaCluster; OrphanDelay how long one must have been missing before what is
+	// stored is removed.
+	OrphanInterval, OrphanDelay time.Duration
+	// Purges is the number of clusters that are removed at the same time.
+	Purges int
 	// Lists is the number of lists that are read from one member at the same time.
 	Lists int
 	// Stall is that of reflector.Options.
@@ -103,12 +118,6 @@ type Tuning struct {
 	ReadBackoff, PurgeBackoff wait.Backoff
 	Writer                    writer.Limits
 	// RetryDelay returns the wait after a number of failures in a row to reconcile
-	// OrphanInterval is the time between two looks for clusters that are stored and have
-	// no PediaCluster; OrphanDelay how long one must have been missing before what is
-	// stored is removed.
-	OrphanInterval, OrphanDelay time.Duration
-	// Purges is the number of clusters that are removed at the same time.
-	Purges int
 	// or to reach a member.
 	RetryDelay func(failures int) time.Duration
 }
@@ -122,6 +131,9 @@ func DefaultTuning() Tuning {
 		GoneDelay:       5 * time.Second,
 		OvertakenDelay:  10 * time.Second,
 		RejectedDelay:   time.Minute,
+		OrphanInterval:  5 * time.Minute,
+		OrphanDelay:     10 * time.Minute,
+		Purges:          2,
 		Lists:           8,
 		Stall:           reflector.DefaultStall,
 		ReadBackoff:     reflector.DefaultBackoff(),
@@ -131,9 +143,6 @@ func DefaultTuning() Tuning {
 	}
 }
 
-		OrphanInterval:  5 * time.Minute,
-		OrphanDelay:     10 * time.Minute,
-		Purges:          2,
 // complete checks the options and fills in defaults.
 func (o *Options) complete() error {
 	switch {
@@ -151,6 +160,10 @@ func (o *Options) complete() error {
 	if o.PageSize <= 0 {
 		o.PageSize = DefaultPageSize
 	}
+	if o.QueueMemory <= 0 {
+		o.QueueMemory = DefaultQueueMemory
+	}
+	o.queues = writer.NewBudget(o.QueueMemory)
 	if o.Epoch == nil {
 		o.Epoch = func(context.Context) (int64, error) { return 0, nil }
 	}

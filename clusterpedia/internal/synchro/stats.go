@@ -39,3 +39,7 @@ func (c *cluster) stats() ClusterStats {
 	}
 	return s
 }
+
+// QueuedBytes returns how much memory the changes take, of all clusters, that are read and
+// not written yet.
+func (m *Manager) QueuedBytes() int { return m.queues.Used() }

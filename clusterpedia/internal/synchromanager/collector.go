@@ -18,7 +18,7 @@ type collector struct {
 	telemetry *Telemetry
 	counters  []counter
 
-	stored, retries, lag, queued, leftOut *metrics.Desc
+	stored, retries, lag, queued, queuedBytes, leftOut *metrics.Desc
 }
 
 type counter struct {
@@ -37,6 +37,7 @@ func newCollector(t *Telemetry) *collector {
 	add("batches", "Batches of changes that were written to the storage layer.", func(c *synchro.Counters) int64 { return c.Batches.Load() })
 	add("failed_attempts", "Attempts to write a batch that failed and were made again.", func(c *synchro.Counters) int64 { return c.FailedAttempts.Load() })
 	add("rejected_changes", "Changes that the storage layer refused for good.", func(c *synchro.Counters) int64 { return c.RejectedChanges.Load() })
+	add("postponed_changes", "Changes that the storage layer did not take in several attempts, while it took others; they are made again later.", func(c *synchro.Counters) int64 { return c.PostponedChanges.Load() })
 	add("unchanged_objects", "Objects that were read from members and are stored already.", func(c *synchro.Counters) int64 { return c.UnchangedObjects.Load() })
 	add("invalid_objects", "Objects of members that were left out because of what they hold.", func(c *synchro.Counters) int64 { return c.InvalidObjects.Load() })
 	c.stored = desc(resourcePrefix+"storaged_resource_total", "Objects that are stored, or on their way to the storage layer.", t.names()...)
@@ -45,6 +46,7 @@ func newCollector(t *Telemetry) *collector {
 	c.lag = desc("clusterpedia_synchro_lag_seconds", "The time since the member was last heard of, with an object, a list or word that there is nothing new.", resource...)
 	c.leftOut = desc("clusterpedia_synchro_left_out_objects", "Objects whose last revision is not stored, since the storage layer refuses it or it cannot be read.", resource...)
 	c.queued = desc("clusterpedia_synchro_queued_changes", "Changes that are read from the member and not written yet.", "cluster")
+	c.queuedBytes = desc("clusterpedia_synchro_queued_bytes", "The memory of the changes of all clusters that are read and not written yet.")
 	return c
 }
 
@@ -57,7 +59,7 @@ func (c *collector) DescribeWithStability(out chan<- *metrics.Desc) {
 	for _, one := range c.counters {
 		out <- one.desc
 	}
-	for _, one := range []*metrics.Desc{c.stored, c.retries, c.lag, c.queued, c.leftOut} {
+	for _, one := range []*metrics.Desc{c.stored, c.retries, c.lag, c.queued, c.queuedBytes, c.leftOut} {
 		out <- one
 	}
 }
@@ -68,13 +70,14 @@ func (c *collector) CollectWithStability(out chan<- metrics.Metric) {
 		out <- metrics.NewLazyConstMetric(one.desc, metrics.CounterValue, float64(one.value(&c.telemetry.Counters)))
 	}
 	var clusters []synchro.ClusterStats
+	now, queuedBytes := time.Now(), 0
 	if m := c.telemetry.source.Load(); m != nil {
-		clusters = m.Stats()
+		clusters, queuedBytes = m.Stats(), m.QueuedBytes()
 	}
-	now := time.Now()
 	gauge := func(desc *metrics.Desc, value float64, labels ...string) {
 		out <- metrics.NewLazyConstMetric(desc, metrics.GaugeValue, value, labels...)
 	}
+	gauge(c.queuedBytes, float64(queuedBytes))
 	stored, retries := newJoined(c.telemetry), newJoined(c.telemetry)
 	for _, cluster := range clusters {
 		gauge(c.queued, float64(cluster.Queued), cluster.Cluster)

@@ -254,6 +254,15 @@ func (t *Telemetry) Rejected(cluster string, change storage.Change, err error) {
 	}
 }
 
+// Postponed implements synchro.Metrics.
+func (t *Telemetry) Postponed(cluster string, change storage.Change, err error) {
+	t.Counters.Postponed(cluster, change, err)
+	if resource, ok := resourceOf(change); ok {
+		t.retried(cluster, []writer.Change{{Change: change}}, func(int) int { return 0 })
+		t.dropped.WithLabelValues(t.use(cluster, resource)...).Inc()
+	}
+}
+
 // Invalid implements synchro.Metrics.
 func (t *Telemetry) Invalid(cluster string, resource storage.Resource) {
 	t.Counters.Invalid(cluster, resource)

@@ -52,6 +52,7 @@ func sizeOf(c storage.Change) int {
 // first came. Any number of goroutines may push, only one may take.
 type queue struct {
 	limits Limits
+	budget *Budget
 	// ready wakes the taker.
 	ready chan struct{}
 
@@ -59,6 +60,10 @@ type queue struct {
 	entries []*entry
 	byKey   map[key]*entry
 	bytes   int
+	// held is what was taken of the budget: for entries, and for taken ones.
+	held int
+	// closed says that nothing is taken any more, so that nothing is added either.
+	closed bool
 	// next is the number of the next entry.
 	next uint64
 	// room is closed, and made anew, when entries leave the queue.
@@ -76,9 +81,10 @@ type barrier struct {
 	done  func()
 }
 
-func newQueue(limits Limits) *queue {
+func newQueue(limits Limits, budget *Budget) *queue {
 	return &queue{
 		limits: limits,
+		budget: budget,
 		ready:  make(chan struct{}, 1),
 		byKey:  map[key]*entry{},
 		room:   make(chan struct{}),
@@ -105,9 +111,13 @@ func (q *queue) push(ctx context.Context, c Change) error {
 func (q *queue) tryPush(e *entry) <-chan struct{} {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.closed {
+		return q.room
+	}
 	if old := q.byKey[e.key]; old != nil {
 		// A replacement takes no more room, but for what it grows.
 		q.bytes += e.size - old.size
+		q.hold(e.size - old.size)
 		// What was to be created, or deleted, is still not there, or still there.
 		e.change.New = old.change.New && e.change.Put != nil
 		old.change, old.size = e.change, e.size
@@ -117,6 +127,11 @@ func (q *queue) tryPush(e *entry) <-chan struct{} {
 	if n > 0 && (n >= q.limits.QueueChanges || q.bytes+e.size > q.limits.QueueBytes) {
 		return q.room
 	}
+	// An empty queue always takes one, so that no cluster waits for others for ever.
+	if more := q.budget.take(e.size, q.held, n == 0); more != nil {
+		return more
+	}
+	q.held += e.size
 	e.number = q.next
 	q.next++
 	q.entries = append(q.entries, e)
@@ -126,6 +141,24 @@ func (q *queue) tryPush(e *entry) <-chan struct{} {
 		q.wake()
 	}
 	return nil
+}
+
+// hold changes what is held of the budget; nothing is when the queue is closed.
+func (q *queue) hold(bytes int) {
+	if q.closed {
+		return
+	}
+	q.held += bytes
+	q.budget.add(bytes)
+}
+
+// close gives back what is held of the budget. Whoever pushes waits for its context, which
+// is about to end.
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.hold(-q.held)
+	q.closed = true
 }
 
 func (q *queue) wake() {
@@ -201,6 +234,11 @@ func (q *queue) madeRoom() {
 // done says that the entries of the last take are dealt with.
 func (q *queue) done() {
 	q.mu.Lock()
+	size := 0
+	for _, e := range q.taken {
+		size += e.size
+	}
+	q.hold(-size)
 	q.taken = nil
 	close(q.idle)
 	q.idle = nil
@@ -259,6 +297,7 @@ func (q *queue) drop(ctx context.Context, resource storage.Resource) error {
 		}
 		delete(q.byKey, e.key)
 		q.bytes -= e.size
+		q.hold(-e.size)
 		return true
 	})
 	q.madeRoom()

@@ -23,8 +23,9 @@ type Change struct {
 	storage.Change
 	// New says of a Put that, as far as is known, the storage layer has no such object.
 	New bool
-	// Rejected, if it is not nil, is called if the storage layer can never take the
-	// change. It must not wait.
+	// Rejected, if it is not nil, is called if the change is given up: the storage layer
+	// can never take it, or did not in several attempts, and takes others. It must not
+	// wait.
 	Rejected func(error)
 }
 
@@ -35,8 +36,10 @@ type Observer interface {
 	Written(cluster string, changes []Change, took time.Duration)
 	// Failed tells that one attempt to write a batch failed.
 	Failed(cluster string, changes []Change, err error)
-	// Rejected tells that a change was given up.
+	// Rejected tells that a change was given up, which the storage layer refuses.
 	Rejected(cluster string, change storage.Change, err error)
+	// Postponed tells that a change was given up, which may be written another time.
+	Postponed(cluster string, change storage.Change, err error)
 }
 
 // Limits bound the queue and the batches. Sizes are in bytes.
@@ -72,6 +75,12 @@ const (
 	// in between, from which on the fault is looked for in the storage layer: each
 	// further attempt waits.
 	doubtAfter = 10
+	// splitAfter is the number of failures in a row of one batch, of a kind that may pass,
+	// from which on the fault is looked for in single changes, if the storage layer
+	// answers otherwise.
+	splitAfter = 3
+	// maxSlow is how many slow objects are remembered.
+	maxSlow = 1000
 )
 
 // Options are what a Writer is made from.
@@ -84,7 +93,10 @@ type Options struct {
 	// Trouble is called with an error when the storage layer fails for a while, and
 	// with nil when it works again. It must not wait. It may be nil.
 	Trouble func(error)
-	Logger  klog.Logger
+	// Budget is the memory that the queues of several writers share; nil: no bound but
+	// that of Limits.
+	Budget *Budget
+	Logger klog.Logger
 }
 
 // Writer writes the changes of one cluster. Run must be running for the other
@@ -98,11 +110,14 @@ type Writer struct {
 	backoff wait.Backoff
 	// failures and rejected count those since the last success.
 	failures, rejected int
+	// slow are the keys whose changes were postponed. They are written alone, behind the
+	// others, with one attempt each time.
+	slow map[key]bool
 }
 
 // New returns a writer with an empty queue.
 func New(o Options) *Writer {
-	return &Writer{Options: o, queue: newQueue(o.Limits), backoff: o.Limits.Backoff}
+	return &Writer{Options: o, queue: newQueue(o.Limits, o.Budget), backoff: o.Limits.Backoff, slow: map[key]bool{}}
 }
 
 // Enqueue adds a change, in place of one of the same object that isn't written yet.
@@ -126,22 +141,45 @@ func (w *Writer) Queued() int { return w.queue.length() }
 // writer has taken over the cluster, and returns an error that wraps
 // storage.ErrFenced.
 func (w *Writer) Run(ctx context.Context) error {
+	defer w.queue.close()
 	for {
 		batch, err := w.queue.take(ctx)
 		if err != nil {
 			return err
 		}
-		if err := w.write(ctx, batch); err != nil {
+		if err := w.writeAll(ctx, batch); err != nil {
 			return err
 		}
 		w.queue.done()
 	}
 }
 
-// write writes all changes of a batch or rejects them one by one. It returns an
-// error only if Run must end.
-func (w *Writer) write(ctx context.Context, batch []*entry) error {
-	for len(batch) > 0 {
+// writeAll deals with a batch, in which slow objects hold up no others.
+func (w *Writer) writeAll(ctx context.Context, batch []*entry) error {
+	var quick, slow []*entry
+	for _, e := range batch {
+		if w.slow[e.key] {
+			slow = append(slow, e)
+		} else {
+			quick = append(quick, e)
+		}
+	}
+	if err := w.write(ctx, quick, splitAfter); err != nil {
+		return err
+	}
+	for _, e := range slow {
+		if err := w.write(ctx, []*entry{e}, 1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write writes all changes of a batch, or gives up single ones: those that the storage
+// layer refuses, and those that have failed a number of times while it answers. It returns
+// an error only if Run must end.
+func (w *Writer) write(ctx context.Context, batch []*entry, attempts int) error {
+	for failed := 0; len(batch) > 0; {
 		err := w.try(ctx, batch)
 		switch {
 		case err == nil:
@@ -152,19 +190,22 @@ func (w *Writer) write(ctx context.Context, batch []*entry) error {
 			return err
 		}
 		w.Observer.Failed(w.As.Cluster, changesOf(batch), err)
+		timeout := errors.Is(err, context.DeadlineExceeded)
 		switch {
-		case errors.Is(err, context.DeadlineExceeded):
+		case timeout || storage.IsRetryable(err):
+			failed++
 			if err := w.wait(ctx, err); err != nil {
 				return err
 			}
-			// Perhaps the batch is too much to be written in time.
-			if batch, err = w.writeHalf(ctx, batch); err != nil {
+			// Perhaps the batch is too much to be written in time, or one of its changes
+			// waits for what others hold.
+			if many := len(batch) > 1; !(timeout && many) && (failed < attempts || !w.answers(ctx)) {
+				continue
+			}
+			if batch, err = w.divide(ctx, batch, err); err != nil {
 				return err
 			}
-		case storage.IsRetryable(err):
-			if err := w.wait(ctx, err); err != nil {
-				return err
-			}
+			failed = 0
 		default:
 			if batch, err = w.reject(ctx, batch, err); err != nil {
 				return err
@@ -172,6 +213,38 @@ func (w *Writer) write(ctx context.Context, batch []*entry) error {
 		}
 	}
 	return nil
+}
+
+// answers reports whether the storage layer takes a batch without changes.
+func (w *Writer) answers(ctx context.Context) bool {
+	attempt, cancel := context.WithTimeout(ctx, w.Limits.Timeout)
+	defer cancel()
+	return w.Storage.Apply(attempt, w.As, nil) == nil
+}
+
+// divide writes the first half of a batch that has failed for a reason which may pass, and
+// returns the rest. A single change is given up, unless that happened to many in a row:
+// then it is left for another attempt.
+func (w *Writer) divide(ctx context.Context, batch []*entry, cause error) ([]*entry, error) {
+	if len(batch) > 1 {
+		return w.writeHalf(ctx, batch)
+	}
+	if w.rejected >= doubtAfter {
+		return batch, nil
+	}
+	e := batch[0]
+	w.rejected++
+	if len(w.slow) >= maxSlow {
+		clear(w.slow)
+	}
+	w.slow[e.key] = true
+	w.recovered()
+	w.Logger.Error(cause, "The storage layer does not take an object now, while it takes others", "object", e.key.String())
+	w.Observer.Postponed(w.As.Cluster, e.change.Change, cause)
+	if e.change.Rejected != nil {
+		e.change.Rejected(cause)
+	}
+	return nil, nil
 }
 
 func (w *Writer) try(ctx context.Context, batch []*entry) error {
@@ -186,12 +259,21 @@ func (w *Writer) try(ctx context.Context, batch []*entry) error {
 		return err
 	}
 	w.Observer.Written(w.As.Cluster, changesOf(batch), time.Since(start))
+	for _, e := range batch {
+		delete(w.slow, e.key)
+	}
+	w.rejected = 0
+	w.recovered()
+	return nil
+}
+
+// recovered says that the storage layer works.
+func (w *Writer) recovered() {
 	if w.failures >= troubleAfter {
 		w.Logger.Info("Writing to the storage layer works again", "failures", w.failures)
 		w.trouble(nil)
 	}
-	w.failures, w.rejected, w.backoff = 0, 0, w.Limits.Backoff
-	return nil
+	w.failures, w.backoff = 0, w.Limits.Backoff
 }
 
 func changesOf(batch []*entry) []Change {
@@ -226,11 +308,10 @@ func (w *Writer) wait(ctx context.Context, cause error) error {
 	}
 }
 
-// writeHalf writes the first half of a batch and returns the rest. A single change
-// is left for another attempt.
+// writeHalf writes the first half of a batch and returns the rest.
 func (w *Writer) writeHalf(ctx context.Context, batch []*entry) ([]*entry, error) {
 	half := len(batch) / 2
-	if err := w.write(ctx, batch[:half]); err != nil {
+	if err := w.write(ctx, batch[:half], splitAfter); err != nil {
 		return nil, err
 	}
 	return batch[half:], nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,8 +24,8 @@ const (
 )
 
 type observer struct {
-	mu                             sync.Mutex
-	written, failed, rejected, new int
+	mu                                        sync.Mutex
+	written, failed, rejected, postponed, new int
 }
 
 func (o *observer) Written(_ string, changes []Change, _ time.Duration) {
@@ -48,6 +49,12 @@ func (o *observer) Rejected(string, storage.Change, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.rejected++
+}
+
+func (o *observer) Postponed(string, storage.Change, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.postponed++
 }
 
 func (o *observer) counts() (written, failed, rejected int) {
@@ -250,6 +257,88 @@ func TestTimeoutSplitsTheBatch(t *testing.T) {
 	f.start(t)
 	f.settle(t)
 	require.Len(t, f.storage.Objects(), 7)
+}
+
+// TestSlowObjectStandsAlone has one object that the storage layer never takes, for a reason
+// that may pass: all others are written, those that come later too.
+func TestSlowObjectStandsAlone(t *testing.T) {
+	t.Parallel()
+	for name, cause := range map[string]error{
+		"times out": context.DeadlineExceeded,
+		"locked":    storage.Retryable(errors.New("lock wait timeout exceeded")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, testLimits())
+			var attempts atomic.Int64
+			f.storage.FailWith(func(_ string, changes []storage.Change) error {
+				if slices.ContainsFunc(changes, func(c storage.Change) bool { return c.Put != nil && c.Put.Name == "slow" }) {
+					attempts.Add(1)
+					return cause
+				}
+				return nil
+			})
+			var postponed atomic.Int64
+			slow := put(pods, "slow", "1")
+			slow.Rejected = func(err error) {
+				if errors.Is(err, cause) {
+					postponed.Add(1)
+				}
+			}
+			for i := range 20 {
+				f.enqueue(t, put(pods, fmt.Sprint(i), "1"))
+			}
+			f.enqueue(t, slow)
+			for i := range 20 {
+				f.enqueue(t, put(nodes, fmt.Sprint(i), "1"))
+			}
+			f.start(t)
+			f.settle(t)
+			require.Len(t, f.storage.Objects(), 40)
+			require.EqualValues(t, 1, postponed.Load())
+			require.Equal(t, 1, f.observer.postponed)
+
+			// From now on it takes one attempt, behind the others.
+			attempts.Store(0)
+			f.enqueue(t, slow, put(pods, "later", "1"))
+			f.settle(t)
+			require.Len(t, f.storage.Objects(), 41)
+			require.EqualValues(t, 1, attempts.Load())
+			require.EqualValues(t, 2, postponed.Load())
+
+			f.storage.FailWith(nil)
+			f.enqueue(t, slow)
+			f.settle(t)
+			require.Contains(t, f.storage.Names(), "pods slow 1")
+			require.Empty(t, f.slow)
+		})
+	}
+}
+
+// TestOutagePostponesLittle has a storage layer that answers, and takes no changes.
+func TestOutagePostponesLittle(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, testLimits())
+	full := storage.Retryable(errors.New("disk full"))
+	f.storage.FailWith(func(_ string, changes []storage.Change) error {
+		if len(changes) > 0 {
+			return full
+		}
+		return nil
+	})
+	for i := range 3 * doubtAfter {
+		f.enqueue(t, put(pods, fmt.Sprint(i), "1"))
+	}
+	f.start(t)
+	postponed := func() int {
+		f.observer.mu.Lock()
+		defer f.observer.mu.Unlock()
+		return f.observer.postponed
+	}
+	require.Eventually(t, func() bool { return postponed() == doubtAfter && len(f.trouble) > 0 }, patience, tick)
+	f.storage.FailWith(nil)
+	f.settle(t)
+	require.Len(t, f.storage.Objects(), 2*doubtAfter)
 }
 
 func TestPoisonedObjectsStandAlone(t *testing.T) {
