@@ -65,7 +65,8 @@ func (o *Options) run(ctx context.Context, plugins *storageplugin.Registry) erro
 		defer done()
 		return o.LeaderElection.Run(ctx, client, func(ctx context.Context, epoch process.Epoch) error {
 			manager, err := NewManager(host, st, o.Gates, synchro.Options{
-				Epoch: epoch, ShardingName: o.ShardingName, Workers: o.Workers, PageSize: o.PageSize, Events: events, Metrics: telemetry, Logger: klog.Background(),
+				Epoch: epoch, ShardingName: o.ShardingName, Workers: o.Workers, PageSize: o.PageSize,
+				KeepOrphans: o.KeepOrphans, QueueMemory: int(o.QueueMemory.Value()), Events: events, Metrics: telemetry, Logger: klog.Background(),
 			})
 			if err != nil {
 				return err

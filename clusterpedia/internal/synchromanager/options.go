@@ -5,7 +5,9 @@ package synchromanager
 import (
 	"errors"
 	"fmt"
+	"math"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	cliflag "k8s.io/component-base/cli/flag"
@@ -26,6 +28,10 @@ type Options struct {
 	Workers      int
 	ShardingName string
 	PageSize     int64
+	// KeepOrphans keeps what is stored of clusters without a PediaCluster.
+	KeepOrphans bool
+	// QueueMemory bounds the changes that are not written yet, in bytes.
+	QueueMemory resource.QuantityValue
 	// MetricsLabels are those of the metrics of resources.
 	MetricsLabels string
 
@@ -42,6 +48,7 @@ type Options struct {
 func NewOptions(added []storage.Gate) (*Options, error) {
 	o := &Options{
 		Workers:        5,
+		QueueMemory:    resource.QuantityValue{Quantity: *resource.NewQuantity(synchro.DefaultQueueMemory, resource.BinarySI)},
 		MetricsLabels:  noLabels,
 		Host:           process.NewHostOptions(),
 		LeaderElection: process.NewLeaderElection("clusterpedia-clustersynchro-manager", process.Namespace()),
@@ -86,6 +93,8 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	work.IntVar(&o.Workers, "worker-number", o.Workers, "The number of PediaClusters that are reconciled at the same time.")
 	work.StringVar(&o.ShardingName, "sharding-name", o.ShardingName, "The name of this manager: it takes the PediaClusters whose spec.shardingName is the same.")
 	work.Int64Var(&o.PageSize, "page-size", o.PageSize, fmt.Sprintf("The number of objects in one page of a member's list. 0: %d.", synchro.DefaultPageSize))
+	work.Var(&o.QueueMemory, "queue-memory", "The memory that changes of all members together may take which are read and not written yet. A member may have one change more.")
+	work.BoolVar(&o.KeepOrphans, "keep-orphaned-clusters", o.KeepOrphans, fmt.Sprintf("Keep what is stored of clusters that have had no PediaCluster for %s. Needed if several host clusters share one storage.", synchro.DefaultTuning().OrphanDelay))
 	o.LeaderElection.AddFlags(sets.FlagSet("leader election"))
 	o.Storage.AddFlags(sets.FlagSet("storage"))
 	o.Metrics.AddFlags(sets.FlagSet("metrics"))
@@ -104,6 +113,9 @@ func (o *Options) Validate() error {
 	}
 	if o.PageSize < 0 {
 		errs = append(errs, errors.New("page-size must not be negative"))
+	}
+	if memory := o.QueueMemory.Value(); memory <= 0 || memory > math.MaxInt {
+		errs = append(errs, errors.New("queue-memory must be greater than 0"))
 	}
 	if _, err := parseLabels(o.MetricsLabels); err != nil {
 		errs = append(errs, err)
