@@ -30,6 +30,7 @@ const (
 	messageHealthy          = "cluster health responded with ok"
 	messageNoVersion        = "cluster health responded with ok, but get server version: %v"
 	messageRefNotFound      = "Warning: sync resource ref is not found"
+	messageRefLast          = "what it said last stays in force"
 	messageInsecure         = "Warning: the certificate of the cluster's API server is not verified, since no CA is given"
 	messageInvalidConfig    = "invalid cluster config: %v"
 	messageRefFailed        = "Failed to get cluster sync resources of cluster: %v"

@@ -350,7 +350,8 @@ func TestRejectedAfterReplacement(t *testing.T) {
 }
 
 // TestSharedExclusionsOutliveTheirObject deletes what several clusters share: what it
-// selected goes, and what it excluded and pruned is not copied.
+// selected stays, and what it excluded and pruned is not copied, by a manager that starts
+// anew neither.
 func TestSharedExclusionsOutliveTheirObject(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, pods, nodes, deployments)
@@ -371,14 +372,20 @@ func TestSharedExclusionsOutliveTheirObject(t *testing.T) {
 	w.holds(`a "101"}}`, `web "103"},"spec":{"n":103}}`)
 	require.NoError(t, w.host.ClusterV1alpha2().ClusterSyncResources().Delete(t.Context(), "shared", metav1.DeleteOptions{}))
 	w.shows("Validated=True/Validated/" + messageRefNotFound)
-	w.holds(`a "101"}}`)
 	w.member.Put(pods, "default", "b", "ub", "")
-	w.holds(`a "101"}}`, `b "104"}}`)
+	w.holds(`a "101"}}`, `b "104"}}`, `web "103"},"spec":{"n":103}}`)
+	w.stop()
+	w.storage.Writes()
+	w.run()
+	w.member.Put(pods, "default", "c", "uc", "")
+	w.holds(`a "101"}}`, `b "104"}}`, `c "105"}}`, `web "103"},"spec":{"n":103}}`)
 	w.says("pods spec")
+	puts, deletes := w.storage.Writes()
+	require.Equal(t, []int{1, 0}, []int{puts, deletes})
 
 	// Nobody refers to it any more.
 	w.update(func(p *v1alpha2.PediaCluster) { p.Spec.SyncResourcesRefName = "" })
-	w.holds(`a "101"},"spec":{"n":101}}`, `b "104"},"spec":{"n":104}}`, `n "102"},"spec":{"n":102}}`)
+	w.holds(`a "101"},"spec":{"n":101}}`, `b "104"},"spec":{"n":104}}`, `c "105"},"spec":{"n":105}}`, `n "102"},"spec":{"n":102}}`)
 }
 
 func TestInvalidExclusions(t *testing.T) {

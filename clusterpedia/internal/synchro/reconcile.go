@@ -182,7 +182,7 @@ func (m *Manager) handOver(ctx context.Context, p *v1alpha2.PediaCluster) error 
 // keep has a cluster synced as its spec wants.
 func (m *Manager) keep(ctx context.Context, p *v1alpha2.PediaCluster) error {
 	c := m.running(p.Name)
-	shared, err := m.shared(p.Spec.SyncResourcesRefName, c)
+	shared, err := m.shared(p, c)
 	connection, selection, v := m.validate(p, shared, err)
 	if !v.ok() && c != nil {
 		return m.updateRunning(ctx, p, c, func(status *v1alpha2.ClusterStatus) { setConditions(status, v.condition()) })
@@ -218,7 +218,7 @@ func (m *Manager) keep(ctx context.Context, p *v1alpha2.PediaCluster) error {
 		fresh.inherit(c, &p.Status)
 		// To claim the cluster comes before the first write to storage.
 		claimed, err := m.tryStatus(ctx, p, func(status *v1alpha2.ClusterStatus) {
-			status.ShardingName = &m.ShardingName
+			status.ShardingName, status.SyncResourcesRef = &m.ShardingName, sharedStatus(shared)
 			setConditions(status, v.condition())
 			fresh.writeStatus(status)
 		})
@@ -234,7 +234,7 @@ func (m *Manager) keep(ctx context.Context, p *v1alpha2.PediaCluster) error {
 	c.shared = shared
 	c.choose(selection)
 	return m.updateRunning(ctx, p, c, func(status *v1alpha2.ClusterStatus) {
-		status.ShardingName = &m.ShardingName
+		status.ShardingName, status.SyncResourcesRef = &m.ShardingName, sharedStatus(shared)
 		setConditions(status, v.condition())
 	})
 }
@@ -277,10 +277,12 @@ func (m *Manager) takeBack(ctx context.Context, p *v1alpha2.PediaCluster, c *own
 	return above, true, nil
 }
 
-// shared returns what a spec refers to. Of what is gone it returns, with the error, what
-// it last excluded for a running cluster: to lose it must not have copied what is to be
-// left out.
-func (m *Manager) shared(ref string, c *owned) (*v1alpha2.ClusterSyncResources, error) {
+// shared returns what a spec refers to. Of what is missing it returns, with the error, what
+// it said last, to this process or an earlier one: it may be about to come back, and to lose
+// it would remove what it selected, and copy what it left out. Without a name it is what
+// nobody has seen.
+func (m *Manager) shared(p *v1alpha2.PediaCluster, c *owned) (*v1alpha2.ClusterSyncResources, error) {
+	ref := p.Spec.SyncResourcesRefName
 	if ref == "" {
 		return &v1alpha2.ClusterSyncResources{}, nil
 	}
@@ -288,11 +290,26 @@ func (m *Manager) shared(ref string, c *owned) (*v1alpha2.ClusterSyncResources, 
 	if !apierrors.IsNotFound(err) {
 		return shared, err
 	}
-	gone := &v1alpha2.ClusterSyncResources{ObjectMeta: metav1.ObjectMeta{Name: ref}}
 	if c != nil && c.shared != nil && c.shared.Name == ref {
-		gone.Spec.SyncExclusions = c.shared.Spec.SyncExclusions
+		return c.shared, err
 	}
-	return gone, err
+	missing := &v1alpha2.ClusterSyncResources{}
+	if last := p.Status.SyncResourcesRef; last != nil && last.Name == ref {
+		missing.Name, missing.Spec = ref, last.Spec
+	}
+	return missing, err
+}
+
+// sharedStatus returns what the status keeps of what shared returned.
+func sharedStatus(shared *v1alpha2.ClusterSyncResources) *v1alpha2.SyncResourcesRefStatus {
+	if shared.Name == "" {
+		return nil
+	}
+	status := &v1alpha2.SyncResourcesRefStatus{Name: shared.Name, Spec: *shared.Spec.DeepCopy()}
+	if status.Spec.SyncResources == nil {
+		status.Spec.SyncResources = []v1alpha2.ClusterGroupResources{} // null is refused
+	}
+	return status
 }
 
 // validate reads a spec, and what shared returned for it. What it returns counts only if
@@ -312,6 +329,8 @@ func (m *Manager) validate(p *v1alpha2.PediaCluster, shared *v1alpha2.ClusterSyn
 		return connection, selection, validity{v1alpha2.InvalidSyncResourcesReason, fmt.Sprintf(messageExclusions, err)}
 	}
 	switch {
+	case apierrors.IsNotFound(sharedErr) && shared.Name != "":
+		warnings = append(warnings, messageRefNotFound, messageRefLast)
 	case apierrors.IsNotFound(sharedErr):
 		warnings = append(warnings, messageRefNotFound)
 	case sharedErr != nil:

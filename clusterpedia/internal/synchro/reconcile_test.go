@@ -50,14 +50,24 @@ func TestSharedSelectionAcrossRestart(t *testing.T) {
 	require.Zero(t, puts+deletes)
 	require.Zero(t, purges.Load())
 
-	// A change of it is a change of all that name it, and so is its end.
+	// A change of it is a change of all that name it. Its end is none.
 	shared.Spec.SyncResources = []v1alpha2.ClusterGroupResources{entry("", "nodes")}
 	_, err = w.host.ClusterV1alpha2().ClusterSyncResources().Update(t.Context(), shared, metav1.UpdateOptions{})
 	require.NoError(t, err)
 	w.stored("nodes n 102")
 	require.NoError(t, w.host.ClusterV1alpha2().ClusterSyncResources().Delete(t.Context(), "shared", metav1.DeleteOptions{}))
-	w.shows("Validated=True/Validated/" + messageRefNotFound)
+	w.shows("Validated=True/Validated/" + messageRefNotFound + "; " + messageRefLast)
+	w.member.Put(nodes, "", "m", "um", "")
+	w.stored("nodes m 103", "nodes n 102")
+	w.stop()
+	w.run()
+	w.member.Put(nodes, "", "m", "um", "")
+	w.stored("nodes m 104", "nodes n 102")
+
+	// To name it no more is.
+	w.update(func(p *v1alpha2.PediaCluster) { p.Spec.SyncResourcesRefName = "" })
 	w.stored()
+	w.eventually(func() bool { return w.get().Status.SyncResourcesRef == nil }, "still remembered")
 }
 
 // TestMemberUpgradeWhileRunning takes the version away that is read, as an upgrade of the

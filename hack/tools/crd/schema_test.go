@@ -166,8 +166,12 @@ func TestSchemas(t *testing.T) {
 	syncResources := strings.ReplaceAll(groupResources, "PATH", "spec.syncResources")
 	syncResources = strings.Replace(syncResources, "array", "array required", 1)
 
+	// What stands in the status of a ClusterSyncResources is its spec.
+	ref := "status.syncResourcesRef object\nstatus.syncResourcesRef.name string required\nstatus.syncResourcesRef.spec object required\n" +
+		strings.ReplaceAll("\n"+syncResources+exclusions, "\nspec.", "\nstatus.syncResourcesRef.spec.")
+
 	for name, want := range map[string]string{
-		"pediaclusters.cluster.clusterpedia.io":         pediaCluster + syncResources + exclusions + conditions,
+		"pediaclusters.cluster.clusterpedia.io":         pediaCluster + syncResources + exclusions + ref + conditions,
 		"clustersyncresources.cluster.clusterpedia.io":  "spec object\n" + syncResources + exclusions,
 		"clusterimportpolicies.policy.clusterpedia.io":  clusterImportPolicy + conditions,
 		"pediaclusterlifecycles.policy.clusterpedia.io": pediaClusterLifecycle + conditions,

@@ -4,7 +4,8 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // ClusterSyncResources is a selection of resources that several PediaClusters
 // share by naming it in spec.syncResourcesRefName. A change of it takes effect in
-// all of them. Deleting it is never blocked.
+// all of them. Deleting it is never blocked, and changes nothing: what it said last
+// stays in force where it is named.
 //
 // +genclient
 // +genclient:nonNamespaced

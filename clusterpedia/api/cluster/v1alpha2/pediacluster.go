@@ -185,10 +185,26 @@ type ClusterStatus struct {
 	// +optional
 	PrunedFields []PrunedResourceStatus `json:"prunedFields,omitempty"`
 
+	// syncResourcesRef is what the ClusterSyncResources last said that the spec
+	// names. It stays in force while that one is missing.
+	// +optional
+	SyncResourcesRef *SyncResourcesRefStatus `json:"syncResourcesRef,omitempty"`
+
 	// shardingName names the clustersynchro-manager that owns the cluster. It
 	// is absent while nobody does, and "" for the manager without a name.
 	// +optional
 	ShardingName *string `json:"shardingName,omitempty"`
+}
+
+// SyncResourcesRefStatus is a ClusterSyncResources as it was last seen.
+type SyncResourcesRefStatus struct {
+	// name of the ClusterSyncResources.
+	// +required
+	Name string `json:"name"`
+
+	// spec of the ClusterSyncResources.
+	// +required
+	Spec ClusterSyncResourcesSpec `json:"spec"`
 }
 
 // ClusterGroupResourcesStatus is the state of one API group's resources.
