@@ -78,6 +78,26 @@ func TestKnownIsAMap(t *testing.T) {
 }
 
 // TestKnownListsWhatWasNotRemoved has removals that fail while a list is read.
+// TestNamespacesAreForgotten has namespaces come and go.
+func TestNamespacesAreForgotten(t *testing.T) {
+	t.Parallel()
+	table := newNameTable()
+	n, _ := table.add(objectName{"stays", "a"})
+	for i := range 1000 {
+		name := objectName{fmt.Sprint("ci-", i), "a"}
+		table.add(name)
+		table.add(objectName{name.namespace, "b"})
+		table.remove(name)
+		require.Len(t, table.namespaces, 2)
+		table.remove(objectName{name.namespace, "b"})
+		_, found := table.find(name)
+		require.False(t, found)
+	}
+	require.Len(t, table.namespaces, 1)
+	require.LessOrEqual(t, len(table.byNumber), 2)
+	require.Equal(t, objectName{"stays", "a"}, table.name(n))
+}
+
 func TestKnownListsWhatWasNotRemoved(t *testing.T) {
 	t.Parallel()
 	k := newKnown()

@@ -22,9 +22,12 @@ type nameTable struct {
 	// is how much of it belongs to names that were removed.
 	text  []byte
 	waste int
-	// namespaces are numbered, too, and stay.
+	// namespaces are numbered, too. uses are how many names are in each; the numbers of
+	// those without any are free.
 	namespaces map[string]uint32
 	byNumber   []string
+	uses       []uint32
+	free       []uint32
 }
 
 const (
@@ -101,12 +104,7 @@ func (t *nameTable) add(name objectName) (n uint32, added bool) {
 		t.grow()
 		slot, _ = t.slot(name)
 	}
-	namespace, ok := t.namespaces[name.namespace]
-	if !ok {
-		namespace = uint32(len(t.byNumber)) //nolint:gosec // numbers fit
-		t.namespaces[name.namespace] = namespace
-		t.byNumber = append(t.byNumber, name.namespace)
-	}
+	namespace := t.use(name.namespace)
 	place := uint32(len(t.text)) + 1 //nolint:gosec // 4 GiB are more than 100 million names
 	t.text = binary.AppendUvarint(t.text, uint64(namespace))
 	t.text = binary.AppendUvarint(t.text, uint64(len(name.name)))
@@ -120,6 +118,33 @@ func (t *nameTable) add(name objectName) (n uint32, added bool) {
 	}
 	t.index[slot] = n + 1
 	return n, true
+}
+
+// use returns the number of a namespace for one more name.
+func (t *nameTable) use(name string) uint32 {
+	namespace, ok := t.namespaces[name]
+	if !ok {
+		if last := len(t.free) - 1; last >= 0 {
+			namespace, t.free = t.free[last], t.free[:last]
+			t.byNumber[namespace] = name
+		} else {
+			namespace = uint32(len(t.byNumber)) //nolint:gosec // numbers fit
+			t.byNumber, t.uses = append(t.byNumber, name), append(t.uses, 0)
+		}
+		t.namespaces[name] = namespace
+	}
+	t.uses[namespace]++
+	return namespace
+}
+
+// leave says that a namespace has one name less.
+func (t *nameTable) leave(namespace uint32) {
+	if t.uses[namespace]--; t.uses[namespace] > 0 {
+		return
+	}
+	delete(t.namespaces, t.byNumber[namespace])
+	t.byNumber[namespace] = ""
+	t.free = append(t.free, namespace)
 }
 
 // grow makes an index of twice the length.
@@ -142,8 +167,9 @@ func (t *nameTable) remove(name objectName) (n uint32, ok bool) {
 		return 0, false
 	}
 	n = t.index[hole] - 1
-	_, _, size := t.read(n)
+	namespace, _, size := t.read(n)
 	t.waste += size
+	t.leave(namespace)
 	mask := uint32(len(t.index) - 1) //nolint:gosec // numbers fit
 	// What stands behind it, up to the next that is free, may have to be found in its
 	// place.
