@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -29,11 +30,14 @@ type events struct {
 	log       klog.Logger
 	retry     delayed
 
+	// mu is for what the writer calls when it gives an Event up.
+	mu sync.Mutex
 	// recorded are the resource versions of the member's Events that are recorded, or on
 	// their way, by their UIDs. listed are those of the list that is read, missed says
-	// that one of it was left out until its object comes.
+	// that one of it was left out until its object comes, refused that one was given up
+	// since the list before.
 	recorded, listed map[string]string
-	missed           bool
+	missed, refused  bool
 }
 
 func newEvents(c *cluster, r *resource) *events {
@@ -75,13 +79,19 @@ func (e *events) run(ctx context.Context, stored <-chan struct{}) {
 }
 
 // BeginList implements reflector.Sink.
-func (e *events) BeginList() { e.listed, e.missed = map[string]string{}, false }
+func (e *events) BeginList() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.listed, e.missed = map[string]string{}, false
+}
 
 // Listed implements reflector.Sink.
 func (e *events) Listed(ctx context.Context, head document.Head, doc []byte) error {
 	if err := e.Changed(ctx, head, doc); err != nil {
 		return err
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if version, ok := e.recorded[head.UID]; ok {
 		e.listed[head.UID] = version
 	}
@@ -89,20 +99,27 @@ func (e *events) Listed(ctx context.Context, head document.Head, doc []byte) err
 }
 
 // Behind implements reflector.Sink.
-func (e *events) Behind() { e.recorded = map[string]string{} }
+func (e *events) Behind() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.recorded = map[string]string{}
+}
 
 // EndList implements reflector.Sink.
 func (e *events) EndList(context.Context) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.recorded, e.listed = e.listed, nil
-	if !e.missed {
+	if !e.missed && !e.refused {
 		e.retry.reset()
 	}
+	e.refused = false
 	return nil
 }
 
 // Changed implements reflector.Sink.
 func (e *events) Changed(ctx context.Context, head document.Head, doc []byte) error {
-	if e.recorded[head.UID] == head.ResourceVersion {
+	if e.has(head) {
 		return nil
 	}
 	event, object, err := e.event(head, doc)
@@ -116,13 +133,40 @@ func (e *events) Changed(ctx context.Context, head document.Head, doc []byte) er
 	if !e.resource.known.has(object) {
 		// Its object may be read in a moment. Then the Event is not lost.
 		if time.Since(time.Unix(event.LastSeen, 0)) < recentEvent {
+			e.mu.Lock()
 			e.missed = true
+			e.mu.Unlock()
 			e.retry.schedule(e.reflector.Relist)
 		}
 		return nil
 	}
+	e.mu.Lock()
 	e.recorded[head.UID] = head.ResourceVersion
-	return e.resource.writer.Enqueue(ctx, writer.Change{Change: storage.Change{Event: event}})
+	e.mu.Unlock()
+	return e.resource.writer.Enqueue(ctx, writer.Change{Change: storage.Change{Event: event}, Rejected: func(err error) {
+		e.rejected(object, event, err)
+	}})
+}
+
+func (e *events) has(head document.Head) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.recorded[head.UID] == head.ResourceVersion
+}
+
+// rejected deals with an Event that was not recorded: it is tried again, as long as the
+// member has it.
+func (e *events) rejected(object objectName, event *storage.Event, err error) {
+	e.log.Error(err, "An Event of the member is not recorded", "object", object.String(), "event", event.UID)
+	e.mu.Lock()
+	for _, versions := range []map[string]string{e.recorded, e.listed} {
+		if versions[event.UID] == event.ResourceVersion {
+			delete(versions, event.UID)
+		}
+	}
+	e.refused = true
+	e.mu.Unlock()
+	e.retry.schedule(e.reflector.Relist)
 }
 
 // event returns what is recorded of an Event, and the name of its object; nil if it is
@@ -165,6 +209,8 @@ func (e *events) event(head document.Head, doc []byte) (*storage.Event, objectNa
 
 // Deleted implements reflector.Sink.
 func (e *events) Deleted(_ context.Context, head document.Head) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	delete(e.recorded, head.UID)
 	return nil
 }

@@ -2,6 +2,7 @@ package synchro
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"clusterpedia.io/api/cluster/v1alpha2"
 	"clusterpedia.io/clusterpedia/internal/synchro/fakemember"
+	"clusterpedia.io/storage-api/storage"
 )
 
 var memberEvents = fakemember.Resource{GroupVersion: schema.GroupVersion{Version: "v1"}, Name: "events", Kind: "Event", Namespaced: true}
@@ -84,6 +86,27 @@ func TestEvents(t *testing.T) {
 	w.selectOnly(with("*"))
 	w.putEvent("again", "v1", "p0", "u0")
 	w.eventually(func() bool { return slices.Contains(w.recorded(), "u0 uid-again 110") }, "it is recorded")
+}
+
+// TestRejectedEventIsRecordedLater has the storage layer refuse an Event for a while.
+func TestRejectedEventIsRecordedLater(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pods, memberEvents)
+	w.member.Put(pods, "default", "p0", "u0", "")
+	w.putEvent("first", "v1", "p0", "u0")
+	w.storage.FailWith(func(_ string, changes []storage.Change) error {
+		if slices.ContainsFunc(changes, func(c storage.Change) bool { return c.Event != nil }) {
+			return errors.New("value too long")
+		}
+		return nil
+	})
+	e := entry("", "pods")
+	e.EventsInvolvedResources = []string{"pods"}
+	w.create(e)
+	w.run()
+	w.eventually(func() bool { return w.counters.RejectedChanges.Load() > 1 }, "it is not tried again")
+	w.storage.FailWith(nil)
+	w.eventually(func() bool { return slices.Equal(w.recorded(), []string{"u0 uid-first 102"}) }, "it is not recorded")
 }
 
 // A manager that starts anew knows which Events are recorded.

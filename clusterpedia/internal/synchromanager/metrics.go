@@ -248,19 +248,22 @@ func (t *Telemetry) retried(cluster string, changes []writer.Change, next func(b
 // Rejected implements synchro.Metrics.
 func (t *Telemetry) Rejected(cluster string, change storage.Change, err error) {
 	t.Counters.Rejected(cluster, change, err)
-	if resource, ok := resourceOf(change); ok {
-		t.dropped.WithLabelValues(t.use(cluster, resource)...).Inc()
-		t.retried(cluster, []writer.Change{{Change: change}}, func(int) int { return 0 })
-	}
+	t.gaveUp(cluster, change)
 }
 
 // Postponed implements synchro.Metrics.
 func (t *Telemetry) Postponed(cluster string, change storage.Change, err error) {
 	t.Counters.Postponed(cluster, change, err)
-	if resource, ok := resourceOf(change); ok {
-		t.retried(cluster, []writer.Change{{Change: change}}, func(int) int { return 0 })
-		t.dropped.WithLabelValues(t.use(cluster, resource)...).Inc()
+	t.gaveUp(cluster, change)
+}
+
+func (t *Telemetry) gaveUp(cluster string, change storage.Change) {
+	resource, ok := resourceOf(change)
+	if !ok {
+		resource = storage.Resource{Version: "v1", Resource: "events"}
 	}
+	t.dropped.WithLabelValues(t.use(cluster, resource)...).Inc()
+	t.retried(cluster, []writer.Change{{Change: change}}, func(int) int { return 0 })
 }
 
 // Invalid implements synchro.Metrics.

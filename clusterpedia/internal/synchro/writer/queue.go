@@ -18,6 +18,13 @@ type key struct {
 	involved, event string
 }
 
+func (k key) String() string {
+	if k.event != "" {
+		return "the Event " + k.event + " of " + k.involved
+	}
+	return k.Key.String()
+}
+
 func keyOf(c storage.Change) key {
 	switch {
 	case c.Put != nil:
