@@ -222,6 +222,39 @@ func TestPruningIsUnknown(t *testing.T) {
 	w.eventually(func() bool { puts, _ := w.storage.Writes(); written += puts; return written == 2 }, "not rewritten")
 }
 
+// TestPruningEndsDespiteInvalidObjects prunes objects of which one cannot be stored any
+// more: it is, at least, not stored with what is to be left out.
+func TestPruningEndsDespiteInvalidObjects(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pods)
+	w.member.Put(pods, "default", "a", "ua", "")
+	w.member.Put(pods, "default", "bad", "ub", "")
+	w.create(entry("", "pods"))
+	w.run()
+	w.holds(`a "101"},"spec":{"n":101}}`, `bad "102"},"spec":{"n":102}}`)
+	refuse := func(cause func(storage.Key) error) {
+		w.storage.FailWith(func(_ string, changes []storage.Change) error {
+			for _, c := range changes {
+				if c.Put != nil && c.Put.Name == "bad" {
+					return cause(c.Put.Key)
+				}
+			}
+			return nil
+		})
+	}
+	// It may be the storage layer's fault.
+	refuse(func(storage.Key) error { return errors.New("no such column") })
+	w.exclude(prune("spec"))
+	w.holds(`a "101"}}`, `bad "102"},"spec":{"n":102}}`)
+	w.shows("pods.v1=Syncing/ObjectsLeftOut")
+	w.says("pods spec rewriting")
+	refuse(func(key storage.Key) error { return &storage.InvalidObjectError{Key: key, Reason: "too bad"} })
+	w.holds(`a "101"}}`)
+	w.says("pods spec")
+	w.storage.FailWith(nil)
+	w.holds(`a "101"}}`, `bad "102"}}`)
+}
+
 // TestPrunedFieldsOfConvertedKinds prunes what is read in one version and stored in
 // another.
 func TestPrunedFieldsOfConvertedKinds(t *testing.T) {

@@ -110,6 +110,14 @@ func (c *cluster) prune(resource storage.Resource, fields string) bool {
 	return true
 }
 
+// rewriting reports whether objects of a resource may be stored with other fields left out
+// than are to be.
+func (c *cluster) rewriting(resource storage.Resource) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.prunings.now[resource].rewriting
+}
+
 // mayWrite reports whether the status tells the next manager how a resource is written.
 func (c *cluster) mayWrite(resource storage.Resource) bool {
 	c.mu.Lock()
@@ -118,7 +126,7 @@ func (c *cluster) mayWrite(resource storage.Resource) bool {
 	return c.prunings.saved[anything()].rewriting || saved.rewriting || saved == c.prunings.now[resource]
 }
 
-// pruned says that all objects of a resource are stored without just these fields.
+// pruned says that all objects of a resource that are stored lack just these fields.
 func (c *cluster) pruned(resource storage.Resource, fields string) {
 	c.mu.Lock()
 	done := c.prunings.now[resource] == pruning{fields, true}

@@ -2,6 +2,7 @@ package synchro
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -39,8 +40,10 @@ type resource struct {
 	reflector *reflector.Reflector
 	// events follows the Events of the objects; nil if they are not wanted.
 	events *events
-	// complete is called when all objects are stored.
+	// complete is called when all objects are stored that can be.
 	complete func()
+	// purging reports whether stored objects may have fields that are to be left out.
+	purging func() bool
 	// refused is called when an object was rejected.
 	refused func(objectName, error)
 	// stored is closed when the first list is stored: Events are of stored objects.
@@ -68,6 +71,7 @@ func newResource(c *cluster, spec negotiation.Resource, known *known) *resource 
 		known:    known,
 		excluded: parseNamespaces(spec.ExcludedNamespaces),
 		complete: func() { c.pruned(spec.Storage, spec.PrunedFields) },
+		purging:  func() bool { return spec.PrunedFields != "" && c.rewriting(spec.Storage) },
 		refused:  func(name objectName, err error) { c.rejected(spec.Storage, name, err) },
 		writer:   c.writer,
 		rewriter: document.Rewriter{
@@ -180,8 +184,11 @@ func (r *resource) EndList(ctx context.Context) error {
 	run := r.run
 	r.writer.WhenWritten(func() {
 		r.storedOnce.Do(func() { close(r.stored) })
-		if clean := r.state.listWritten(run); clean {
+		clean, settled := r.state.listWritten(run)
+		if clean {
 			r.retry.reset()
+		}
+		if settled {
 			r.complete()
 		}
 	})
@@ -205,13 +212,16 @@ func (r *resource) Changed(ctx context.Context, head document.Head, doc []byte) 
 	if err != nil {
 		r.known.doubt(name, revision)
 		r.invalid(name, err)
+		if !isNew && r.purging() {
+			return r.writer.Enqueue(ctx, writer.Change{Change: storage.Change{Delete: r.key(name)}})
+		}
 		return nil
 	}
 	rejected := func(err error) {
 		r.known.doubt(name, revision)
 		r.refused(name, err)
 	}
-	err = r.writer.Enqueue(ctx, writer.Change{Change: storage.Change{Put: object}, New: isNew, Rejected: rejected})
+	err = r.writer.Enqueue(ctx, writer.Change{Change: storage.Change{Put: object}, New: isNew, Rejected: rejected, OrDelete: r.purging()})
 	if err != nil {
 		r.known.doubt(name, revision)
 	}
@@ -228,17 +238,20 @@ func (r *resource) Deleted(ctx context.Context, head document.Head) error {
 }
 
 func (r *resource) remove(ctx context.Context, name objectName) error {
-	key := storage.Key{Cluster: r.cluster, Resource: r.Storage, Namespace: name.namespace, Name: name.name}
 	rejected := func(err error) {
 		r.known.doubtRemoval(name)
 		r.refused(name, err)
 	}
 	r.known.remove(name)
-	err := r.writer.Enqueue(ctx, writer.Change{Change: storage.Change{Delete: &key}, Rejected: rejected})
+	err := r.writer.Enqueue(ctx, writer.Change{Change: storage.Change{Delete: r.key(name)}, Rejected: rejected})
 	if err != nil {
 		r.known.doubtRemoval(name)
 	}
 	return err
+}
+
+func (r *resource) key(name objectName) *storage.Key {
+	return &storage.Key{Cluster: r.cluster, Resource: r.Storage, Namespace: name.namespace, Name: name.name}
 }
 
 // object returns the form in which a document is stored.
@@ -276,13 +289,14 @@ func (r *resource) object(doc []byte) (*storage.Object, error) {
 func (r *resource) invalid(name objectName, err error) {
 	r.log.Error(err, "An object of the member is left out", "object", name.String())
 	r.metrics.Invalid(r.cluster, r.Storage)
-	r.state.leftOut(fmt.Errorf("object %s is left out: %w", name, err))
+	r.state.leftOut(fmt.Errorf("object %s is left out: %w", name, err), true)
 }
 
 // rejected reports an object that the storage layer refuses, and has all that differ
 // written again after a while.
 func (r *resource) rejected(name objectName, err error) {
-	r.state.leftOut(fmt.Errorf("object %s is not stored: %w", name, err))
+	_, never := errors.AsType[*storage.InvalidObjectError](err)
+	r.state.leftOut(fmt.Errorf("object %s is not stored: %w", name, err), never)
 	r.retry.schedule(r.reflector.Relist)
 }
 
@@ -290,7 +304,7 @@ func (r *resource) rejected(name objectName, err error) {
 func (r *resource) Unreadable(err error) {
 	r.log.Error(err, "An object of the member cannot be read and is left out")
 	r.metrics.Invalid(r.cluster, r.Storage)
-	r.state.leftOut(fmt.Errorf("an object is left out: %w", err))
+	r.state.leftOut(fmt.Errorf("an object is left out: %w", err), true)
 }
 
 func (r *resource) heard() { r.lastRead.Store(time.Now().UnixNano()) }

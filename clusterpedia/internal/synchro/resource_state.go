@@ -52,8 +52,10 @@ type resourceState struct {
 
 	mu     sync.Mutex
 	status resourceStatus
-	// problem is the last object that was left out since the last list began.
+	// problem is the last object that was left out since the last list began. pending says
+	// that one of them may be stored another time as it is.
 	problem error
+	pending bool
 	// run counts the calls of starting.
 	run int
 }
@@ -124,14 +126,14 @@ func (s *resourceState) failed(err error) bool {
 func (s *resourceState) listing() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.problem = nil
+	s.problem, s.pending = nil, false
 	return s.run
 }
 
-// leftOut says that an object could not be stored.
-func (s *resourceState) leftOut(problem error) {
+// leftOut says that an object could not be stored, and whether it never can be as it is.
+func (s *resourceState) leftOut(problem error, never bool) {
 	s.update(func() {
-		s.problem = problem
+		s.problem, s.pending = problem, s.pending || !never
 		if s.status.status == v1alpha2.ResourceSyncStatusSyncing {
 			s.syncing()
 		}
@@ -139,18 +141,17 @@ func (s *resourceState) leftOut(problem error) {
 }
 
 // listWritten says that what was listed in a run is stored, and reports whether all
-// of it is.
-func (s *resourceState) listWritten(run int) bool {
-	clean := false
+// of it is, and whether all is that ever can be.
+func (s *resourceState) listWritten(run int) (clean, settled bool) {
 	s.update(func() {
 		if run != s.run {
 			return
 		}
-		clean = s.problem == nil
+		clean, settled = s.problem == nil, !s.pending
 		s.status.initial = false
 		if s.status.status == v1alpha2.ResourceSyncStatusSyncing {
 			s.syncing()
 		}
 	})
-	return clean
+	return clean, settled
 }

@@ -21,6 +21,9 @@ import (
 // Change is a change on its way to the storage layer.
 type Change struct {
 	storage.Change
+	// OrDelete says of a Put that, if the object can never be stored, what is stored of it
+	// is deleted.
+	OrDelete bool
 	// New says of a Put that, as far as is known, the storage layer has no such object.
 	New bool
 	// Rejected, if it is not nil, is called if the change is given up: the storage layer
@@ -329,22 +332,27 @@ func (w *Writer) reject(ctx context.Context, batch []*entry, cause error) ([]*en
 	if errors.As(cause, &invalid) {
 		named := func(e *entry) bool { return e.change.Put != nil && e.change.Put.Key == invalid.Key }
 		if i := slices.IndexFunc(batch, named); i >= 0 {
-			w.giveUp(batch[i], cause)
-			return slices.Concat(batch[:i], batch[i+1:]), nil
+			return slices.Concat(batch[:i], w.giveUp(batch[i], cause), batch[i+1:]), nil
 		}
 	}
 	if len(batch) == 1 {
-		w.giveUp(batch[0], cause)
-		return nil, nil
+		return w.giveUp(batch[0], cause), nil
 	}
 	return w.writeHalf(ctx, batch)
 }
 
-func (w *Writer) giveUp(e *entry, cause error) {
+// giveUp tells of a change that is given up, and returns what is written in its place.
+func (w *Writer) giveUp(e *entry, cause error) []*entry {
 	w.rejected++
 	w.Logger.Error(cause, "The storage layer refuses an object", "object", e.key.String())
 	w.Observer.Rejected(w.As.Cluster, e.change.Change, cause)
 	if e.change.Rejected != nil {
 		e.change.Rejected(cause)
 	}
+	if _, invalid := errors.AsType[*storage.InvalidObjectError](cause); !invalid || !e.change.OrDelete {
+		return nil
+	}
+	instead := *e
+	instead.change = Change{Change: storage.Change{Delete: &e.change.Put.Key}}
+	return []*entry{&instead}
 }
