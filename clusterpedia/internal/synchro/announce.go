@@ -38,6 +38,7 @@ func (m *Manager) event(p *v1alpha2.PediaCluster, kind, reason, message string) 
 // announce tells the owner of a PediaCluster how its status has changed.
 func (m *Manager) announce(p *v1alpha2.PediaCluster, before, after *v1alpha2.ClusterStatus) {
 	for _, c := range after.Conditions {
+		c.Message = withoutNotes(c.Message)
 		if kind, message := worth(meta.FindStatusCondition(before.Conditions, c.Type), c); kind != "" {
 			m.event(p, kind, c.Reason, message)
 		}
@@ -56,7 +57,7 @@ func worth(before *metav1.Condition, c metav1.Condition) (kind, message string) 
 		slices.Contains([]string{reasonPending, v1alpha2.SynchroWaitInitReason, v1alpha2.ClusterMonitorStopReason}, c.Reason),
 		c.Type == v1alpha2.SynchroRunningCondition && slices.Contains([]string{v1alpha2.InvalidConfigReason, v1alpha2.InvalidSyncResourcesReason}, c.Reason):
 		return "", ""
-	case before != nil && before.Status == c.Status && before.Reason == c.Reason && (before.Message == c.Message || c.Type == v1alpha2.ClusterHealthyCondition):
+	case before != nil && before.Status == c.Status && before.Reason == c.Reason && (withoutNotes(before.Message) == c.Message || c.Type == v1alpha2.ClusterHealthyCondition):
 		return "", ""
 	}
 	kind, message = corev1.EventTypeNormal, c.Message
@@ -145,16 +146,44 @@ func listed(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// noteUnserved keeps what the user has selected and the member doesn't have.
-func (c *cluster) noteUnserved(names []string) {
+// noteUnserved keeps what the user has selected, or excluded, and the member doesn't have.
+func (c *cluster) noteUnserved(selected, excluded []string) {
 	c.mu.Lock()
-	changed := !slices.Equal(c.unserved, names)
-	c.unserved = names
-	c.unservedNews = c.unservedNews || changed
+	news := !slices.Equal(c.unserved, selected)
+	changed := news || !slices.Equal(c.unmatched, excluded)
+	c.unserved, c.unmatched = selected, excluded
+	c.unservedNews = c.unservedNews || news
 	c.mu.Unlock()
 	if changed {
 		c.stateChanged()
 	}
+}
+
+// notes returns what is added to the message of the condition Validated: what the spec asks
+// for in vain.
+func (c *cluster) notes() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var notes []string
+	for _, note := range []struct {
+		text  string
+		names []string
+	}{{noteUnserved, c.unserved}, {noteUnmatched, c.unmatched}, {noteNamespaces, unmatched(c.resources)}} {
+		if len(note.names) > 0 {
+			notes = append(notes, note.text+listed(note.names))
+		}
+	}
+	return notes
+}
+
+// withoutNotes returns a message as it is without what notes returns, of which Events tell
+// otherwise.
+func withoutNotes(message string) string {
+	for _, note := range []string{noteUnserved, noteUnmatched, noteNamespaces} {
+		before, _, _ := strings.Cut(message, note)
+		message = strings.TrimSuffix(before, messageSeparator)
+	}
+	return message
 }
 
 // announceRunning tells, once each, of what is selected in vain, and that all the rest is

@@ -64,6 +64,8 @@ type cluster struct {
 	// unserved is what is selected in vain; unservedNews says that nobody was told.
 	unserved     []string
 	unservedNews bool
+	// unmatched is what is excluded, or pruned, in vain.
+	unmatched []string
 	// announced says that the owner was told that everything is stored.
 	announced bool
 

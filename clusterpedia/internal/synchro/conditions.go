@@ -3,6 +3,7 @@ package synchro
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -40,6 +41,14 @@ const (
 	messageAllCustom        = "Warning: syncAllCustomResources has no effect, since the feature gate AllowSyncAllCustomResources is not enabled"
 )
 
+// Notes are added to the message of Validated, behind messageSeparator.
+const (
+	messageSeparator = "; "
+	noteUnserved     = "Warning: selected, but the cluster doesn't have them, or not to be listed and watched: "
+	noteUnmatched    = "Warning: excluded or pruned, but the cluster doesn't have them: "
+	noteNamespaces   = "Warning: no object is in the excluded namespaces: "
+)
+
 // validity is what a spec was found to be.
 type validity struct {
 	// reason is that of the condition Validated.
@@ -48,8 +57,12 @@ type validity struct {
 
 func (v validity) ok() bool { return v.reason == v1alpha2.ValidatedReason }
 
-func (v validity) condition() metav1.Condition {
-	return condition(v1alpha2.ValidatedCondition, statusOf(v.ok()), v.reason, v.message)
+// condition returns Validated, with notes behind the message.
+func (v validity) condition(notes ...string) metav1.Condition {
+	if v.message != "" {
+		notes = slices.Insert(notes, 0, v.message)
+	}
+	return condition(v1alpha2.ValidatedCondition, statusOf(v.ok()), v.reason, strings.Join(notes, messageSeparator))
 }
 
 func statusOf(ok bool) metav1.ConditionStatus {

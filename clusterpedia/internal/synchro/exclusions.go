@@ -2,10 +2,12 @@ package synchro
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"clusterpedia.io/api/cluster/v1alpha2"
 	"clusterpedia.io/clusterpedia/internal/synchro/document"
@@ -48,22 +50,58 @@ func joinExclusions(a, b v1alpha2.SyncExclusions) v1alpha2.SyncExclusions {
 }
 
 // namespaces are patterns of namespaces.
-type namespaces []string
-
-// parseNamespaces reads negotiation.Resource.ExcludedNamespaces.
-func parseNamespaces(text string) namespaces {
-	if text == "" {
-		return nil
-	}
-	return strings.Split(text, ",")
+type namespaces struct {
+	patterns []string
+	// hits say of each pattern whether an object was in such a namespace; hit is called when
+	// one becomes true.
+	hits []atomic.Bool
+	hit  func()
 }
 
-func (n namespaces) has(namespace string) bool {
-	return namespace != "" && slices.ContainsFunc(n, func(pattern string) bool {
+// parseNamespaces reads negotiation.Resource.ExcludedNamespaces.
+func parseNamespaces(text string, hit func()) *namespaces {
+	n := &namespaces{hit: hit}
+	if text != "" {
+		n.patterns = strings.Split(text, ",")
+		n.hits = make([]atomic.Bool, len(n.patterns))
+	}
+	return n
+}
+
+func (n *namespaces) has(namespace string) bool {
+	if namespace == "" {
+		return false
+	}
+	found := false
+	for i, pattern := range n.patterns {
 		// It has been checked, so that it cannot be malformed.
-		matches, err := path.Match(pattern, namespace)
-		return err == nil && matches
-	})
+		if matches, err := path.Match(pattern, namespace); err != nil || !matches {
+			continue
+		}
+		found = true
+		if !n.hits[i].Load() && !n.hits[i].Swap(true) {
+			n.hit()
+		}
+	}
+	return found
+}
+
+// unmatched returns the patterns of namespaces in which no object of any resource is that
+// is synced. While one was not listed yet nobody knows.
+func unmatched(resources []*resource) []string {
+	hit := map[string]bool{}
+	for _, r := range resources {
+		if !r.Namespaced {
+			continue
+		}
+		if !r.listed.Load() {
+			return nil
+		}
+		for i, pattern := range r.excluded.patterns {
+			hit[pattern] = hit[pattern] || r.excluded.hits[i].Load()
+		}
+	}
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(hit)), func(pattern string) bool { return hit[pattern] })
 }
 
 // parseFields reads negotiation.Resource.PrunedFields; nil for none.

@@ -421,6 +421,27 @@ func TestSharedExclusionsOutliveTheirObject(t *testing.T) {
 	w.holds(`a "101"},"spec":{"n":101}}`, `b "104"},"spec":{"n":104}}`, `c "105"},"spec":{"n":105}}`, `n "102"},"spec":{"n":102}}`)
 }
 
+// TestSpecInVain names what the member does not have.
+func TestSpecInVain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pods, nodes)
+	w.member.Put(pods, "default", "a", "ua", "")
+	w.member.Put(pods, "ci-1", "b", "ub", "")
+	w.create(entry("", "pods", "nope"))
+	e := prune("spec")
+	e.ExcludedNamespaces = []string{"ci-*", "kube-sytem"}
+	e.ExcludedResources = []v1alpha2.ExcludedGroupResources{{Group: "apps", Resources: []string{"deploy"}}}
+	w.exclude(e)
+	w.run()
+	w.shows("Validated=True/Validated/" + noteUnserved + "nope; " + noteUnmatched + "deploy.apps; " + noteNamespaces + "kube-sytem\n")
+	// They come.
+	w.member.Put(pods, "kube-sytem", "c", "uc", "")
+	w.selectOnly(entry("", "pods"))
+	w.exclude(v1alpha2.SyncExclusions{ExcludedNamespaces: e.ExcludedNamespaces})
+	w.shows("Validated=True/Validated/\n")
+	w.stored("pods default/a 101")
+}
+
 func TestInvalidExclusions(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, pods)

@@ -49,7 +49,7 @@ func (c *cluster) apply(selection negotiation.Selection, served *membercluster.S
 	c.resources, c.negotiated = next, true
 	c.mu.Unlock()
 	c.startAll()
-	c.noteUnserved(negotiation.Unserved(selection, served))
+	c.noteUnserved(negotiation.Unserved(selection, served), negotiation.Unmatched(selection.Exclusions, served))
 	c.sortOut(selection, served)
 	c.sortOutPrunings()
 	if changed {

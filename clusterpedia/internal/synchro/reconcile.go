@@ -235,7 +235,7 @@ func (m *Manager) keep(ctx context.Context, p *v1alpha2.PediaCluster) error {
 	c.choose(selection)
 	return m.updateRunning(ctx, p, c, func(status *v1alpha2.ClusterStatus) {
 		status.ShardingName, status.SyncResourcesRef = &m.ShardingName, sharedStatus(shared)
-		setConditions(status, v.condition())
+		setConditions(status, v.condition(c.notes()...))
 	})
 }
 
@@ -351,7 +351,7 @@ func (m *Manager) validate(p *v1alpha2.PediaCluster, shared *v1alpha2.ClusterSyn
 	if connection.Insecure {
 		warnings = append(warnings, messageInsecure)
 	}
-	return connection, selection, validity{v1alpha2.ValidatedReason, strings.Join(warnings, "; ")}
+	return connection, selection, validity{v1alpha2.ValidatedReason, strings.Join(warnings, messageSeparator)}
 }
 
 func (m *Manager) pediaclusters() client.PediaClusterInterface {

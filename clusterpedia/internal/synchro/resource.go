@@ -28,7 +28,9 @@ type resource struct {
 	known   *known
 	writer  *writer.Writer
 	// excluded are the namespaces whose objects are not stored.
-	excluded namespaces
+	excluded *namespaces
+	// listed says that a list was read to its end since the resource was made.
+	listed   atomic.Bool
 	rewriter document.Rewriter
 	// convert brings a document into the stored version; nil if it is in that already.
 	// Fields are those of the stored version, so that pruner comes behind it then.
@@ -69,7 +71,7 @@ func newResource(c *cluster, spec negotiation.Resource, known *known) *resource 
 		Resource: spec,
 		cluster:  c.name,
 		known:    known,
-		excluded: parseNamespaces(spec.ExcludedNamespaces),
+		excluded: parseNamespaces(spec.ExcludedNamespaces, c.stateChanged),
 		complete: func() { c.pruned(spec.Storage, spec.PrunedFields) },
 		purging:  func() bool { return spec.PrunedFields != "" && c.rewriting(spec.Storage) },
 		refused:  func(name objectName, err error) { c.rejected(spec.Storage, name, err) },
@@ -176,6 +178,9 @@ func (r *resource) Behind() { r.known.restored() }
 // EndList implements reflector.Sink.
 func (r *resource) EndList(ctx context.Context) error {
 	r.heard()
+	if !r.listed.Swap(true) && len(r.excluded.patterns) > 0 {
+		r.state.changed()
+	}
 	for _, name := range r.known.unlisted() {
 		if err := r.remove(ctx, name); err != nil {
 			return err

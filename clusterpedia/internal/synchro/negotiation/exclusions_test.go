@@ -103,3 +103,38 @@ func TestUnserved(t *testing.T) {
 	s.Resources = append(s.Resources, entry("*", "*"))
 	require.Empty(t, Unserved(s, served))
 }
+
+func TestUnmatched(t *testing.T) {
+	t.Parallel()
+	excluded := func(group string, resources ...string) v1alpha2.ExcludedGroupResources {
+		return v1alpha2.ExcludedGroupResources{Group: group, Resources: resources}
+	}
+	partly := member()
+	for i := range partly.Groups {
+		if partly.Groups[i].Name == "apps" {
+			partly.Groups[i].Versions[0].Unknown = true
+		}
+	}
+	for name, test := range map[string]struct {
+		excluded []v1alpha2.ExcludedGroupResources
+		pruned   []v1alpha2.PrunedGroupResources
+		served   *membercluster.Served
+		want     []string
+	}{
+		"all there": {excluded: []v1alpha2.ExcludedGroupResources{excluded("", "Pod", "NODES", "*"), excluded("apps", "deployments"), excluded("*", "widgets", "*")}},
+		"misspelt": {
+			excluded: []v1alpha2.ExcludedGroupResources{excluded("", "po"), excluded("*", "gizmos"), excluded("nope.io", "*", "things"), excluded("", "po")},
+			want:     []string{"po", "gizmos.*", "*.nope.io", "things.nope.io"},
+		},
+		"pruned":  {pruned: []v1alpha2.PrunedGroupResources{{Group: "apps", Resources: []string{"deploy"}}}, want: []string{"deploy.apps"}},
+		"unknown": {excluded: []v1alpha2.ExcludedGroupResources{excluded("apps", "deploy"), excluded("*", "gizmos")}, served: partly},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if test.served == nil {
+				test.served = member()
+			}
+			require.Equal(t, test.want, Unmatched(v1alpha2.SyncExclusions{ExcludedResources: test.excluded, PrunedFields: test.pruned}, test.served))
+		})
+	}
+}
