@@ -344,6 +344,9 @@ type activity struct {
 	running sync.WaitGroup
 }
 
+// do has f called beside the loop.
+func (a *activity) do(f func(context.Context)) { a.running.Go(func() { f(a.ctx) }) }
+
 // sync is the loop that starts and stops resources.
 func (c *cluster) sync(ctx context.Context) error {
 	defer c.deactivate("")

@@ -429,13 +429,13 @@ func TestSpecInVain(t *testing.T) {
 	w.member.Put(pods, "ci-1", "b", "ub", "")
 	w.create(entry("", "pods", "nope"))
 	e := prune("spec")
-	e.ExcludedNamespaces = []string{"ci-*", "kube-sytem"}
+	e.ExcludedNamespaces = []string{"ci-*", "kube-sistem"}
 	e.ExcludedResources = []v1alpha2.ExcludedGroupResources{{Group: "apps", Resources: []string{"deploy"}}}
 	w.exclude(e)
 	w.run()
-	w.shows("Validated=True/Validated/" + noteUnserved + "nope; " + noteUnmatched + "deploy.apps; " + noteNamespaces + "kube-sytem\n")
+	w.shows("Validated=True/Validated/" + noteUnserved + "nope; " + noteUnmatched + "deploy.apps; " + noteNamespaces + "kube-sistem\n")
 	// They come.
-	w.member.Put(pods, "kube-sytem", "c", "uc", "")
+	w.member.Put(pods, "kube-sistem", "c", "uc", "")
 	w.selectOnly(entry("", "pods"))
 	w.exclude(v1alpha2.SyncExclusions{ExcludedNamespaces: e.ExcludedNamespaces})
 	w.shows("Validated=True/Validated/\n")

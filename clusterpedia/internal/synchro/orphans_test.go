@@ -2,6 +2,7 @@ package synchro
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -10,10 +11,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"clusterpedia.io/api/cluster/v1alpha2"
 	"clusterpedia.io/clusterpedia/internal/synchro/fakemember"
 	"clusterpedia.io/clusterpedia/internal/synchro/faulty"
-
-	"clusterpedia.io/api/cluster/v1alpha2"
 	"clusterpedia.io/storage-api/storage"
 )
 
@@ -47,8 +47,8 @@ func TestOrphansAreRemoved(t *testing.T) {
 			}
 			w.run()
 			w.eventually(func() bool { return len(w.storage.Names()) == len(tc.want) }, "wanted %q", tc.want)
-			time.Sleep(5 * w.options.Tuning.OrphanDelay)
 			w.stored(tc.want...)
+			require.Never(t, func() bool { return !slices.Equal(tc.want, w.storage.Names()) }, 5*w.options.Tuning.OrphanDelay, tick)
 		})
 	}
 }

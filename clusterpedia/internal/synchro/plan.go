@@ -133,8 +133,7 @@ func (c *cluster) notFound(l *leftover, served *membercluster.Served, resource s
 		answer := make(chan bool, 1)
 		l.asked = answer
 		paths := pathsOf(l, served, resource)
-		ctx := c.activity.ctx
-		c.activity.running.Go(func() {
+		c.activity.do(func(ctx context.Context) {
 			answer <- c.allNotFound(ctx, resource, paths)
 			wake(c.kick)
 		})

@@ -122,12 +122,12 @@ func TestUnmatched(t *testing.T) {
 		want     []string
 	}{
 		"all there": {excluded: []v1alpha2.ExcludedGroupResources{excluded("", "Pod", "NODES", "*"), excluded("apps", "deployments"), excluded("*", "widgets", "*")}},
-		"misspelt": {
+		"unknown names": {
 			excluded: []v1alpha2.ExcludedGroupResources{excluded("", "po"), excluded("*", "gizmos"), excluded("nope.io", "*", "things"), excluded("", "po")},
 			want:     []string{"po", "gizmos.*", "*.nope.io", "things.nope.io"},
 		},
-		"pruned":  {pruned: []v1alpha2.PrunedGroupResources{{Group: "apps", Resources: []string{"deploy"}}}, want: []string{"deploy.apps"}},
-		"unknown": {excluded: []v1alpha2.ExcludedGroupResources{excluded("apps", "deploy"), excluded("*", "gizmos")}, served: partly},
+		"pruned":   {pruned: []v1alpha2.PrunedGroupResources{{Group: "apps", Resources: []string{"deploy"}}}, want: []string{"deploy.apps"}},
+		"not told": {excluded: []v1alpha2.ExcludedGroupResources{excluded("apps", "deploy"), excluded("*", "gizmos")}, served: partly},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -202,7 +202,8 @@ func (w *Writer) write(ctx context.Context, batch []*entry, attempts int) error 
 			}
 			// Perhaps the batch is too much to be written in time, or one of its changes
 			// waits for what others hold.
-			if many := len(batch) > 1; !(timeout && many) && (failed < attempts || !w.answers(ctx)) {
+			tooMuch := timeout && len(batch) > 1
+			if !tooMuch && (failed < attempts || !w.answers(ctx)) {
 				continue
 			}
 			if batch, err = w.divide(ctx, batch, err); err != nil {
