@@ -218,6 +218,7 @@ func TestManager(t *testing.T) {
 			onMember(t, "delete", "hpa/e2e", "-n", "default")
 			require.NoError(t, d.RemoveCluster(t.Context(), "member-1"))
 		}},
+		{"a shared selection that is deleted", func(t *testing.T) { sharedSelection(t, d, s) }},
 		{"shards", func(t *testing.T) { shards(t, d, s) }},
 		{"the end", func(t *testing.T) {
 			require.NoError(t, d.manager.Stop(stopLimit))
@@ -381,6 +382,41 @@ func definitions(t *testing.T, d *deployment, s sqlStorage) {
 	}
 }
 
+// sharedSelection deletes a ClusterSyncResources that is still named: nothing changes, for a
+// manager that starts anew neither.
+func sharedSelection(t *testing.T, d *deployment, s sqlStorage) {
+	apply(t, d.Host.Kubeconfig(), `{apiVersion: cluster.clusterpedia.io/v1alpha2, kind: ClusterSyncResources, metadata: {name: everywhere},
+		spec: {syncResources: [{group: "", resources: [configmaps]}], excludedNamespaces: [kube-system]}}`)
+	kubeconfig, err := os.ReadFile(shared.members[0].Kubeconfig())
+	require.NoError(t, err)
+	d.pediaCluster(t, "shared", map[string]any{"kubeconfig": kubeconfig, "syncResources": []any{}, "syncResourcesRefName": "everywhere"})
+	require.NoError(t, d.WaitSynced(t.Context(), "shared", syncLimit, nil))
+	before := s.snapshot(t)
+	require.NotZero(t, s.rowsOf(t, "shared", "configmaps"))
+	for key := range before {
+		require.False(t, strings.HasPrefix(key, "shared/configmaps/kube-system/"), key)
+	}
+	d.mustKubectl(t, "--context", "host", "delete", "clustersyncresources", "everywhere")
+	const inForce = "Warning: sync resource ref is not found; what it said last stays in force"
+	d.says(t, "shared", "Validated", "True/Validated", inForce)
+	require.NoError(t, d.manager.Kill())
+	d.startManager(t)
+	d.says(t, "shared", "Ready", "True/Ready", "")
+	require.NoError(t, d.WaitSynced(t.Context(), "shared", syncLimit, nil))
+	d.says(t, "shared", "Validated", "True/Validated", inForce)
+	require.Empty(t, before.changed(s.snapshot(t)))
+	require.Len(t, s.snapshot(t), len(before))
+
+	d.pediaCluster(t, "shared", map[string]any{"kubeconfig": kubeconfig, "syncResources": []any{}})
+	eventually(t, syncLimit, func() error {
+		if n := s.rowsOf(t, "shared", "configmaps"); n > 0 {
+			return fmt.Errorf("%d rows are left", n)
+		}
+		return nil
+	})
+	require.NoError(t, d.RemoveCluster(t.Context(), "shared"))
+}
+
 // shards gives a cluster from one manager to another, and back.
 func shards(t *testing.T, d *deployment, s sqlStorage) {
 	kubeconfig, err := os.ReadFile(shared.members[0].Kubeconfig())
@@ -444,5 +480,23 @@ func shards(t *testing.T, d *deployment, s sqlStorage) {
 		return nil
 	})
 	require.NoError(t, client.Delete(t.Context(), "sharded", metav1.DeleteOptions{}))
+
+	// It belongs to a manager that is gone: nobody takes it until that is said.
+	ownedBy := func(shard string) {
+		t.Helper()
+		d.mustKubectl(t, "--context", "host", "patch", "pediacluster", "sharded", "--subresource=status", "--type=merge", "-p", `{"status":{"shardingName":`+shard+`}}`)
+	}
+	d.pediaCluster(t, "sharded", spec("gone"))
+	d.says(t, "sharded", "SynchroRunning", "False/Shutdown", "")
+	owner("")
+	ownedBy(`"gone"`)
+	d.pediaCluster(t, "sharded", spec(""))
+	require.Never(t, func() bool {
+		got, err := d.kubectl(context.WithoutCancel(t.Context()), "--context", "host", "get", "pediacluster", "sharded", "-o", "jsonpath={.status.shardingName}")
+		return err != nil || got != "gone"
+	}, 3*time.Second, 500*time.Millisecond)
+	ownedBy("null")
+	d.says(t, "sharded", "Ready", "True/Ready", "")
+	require.NoError(t, d.WaitSynced(t.Context(), "sharded", syncLimit, nil))
 	require.NoError(t, d.RemoveCluster(t.Context(), "sharded"))
 }
