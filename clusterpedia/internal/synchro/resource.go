@@ -302,6 +302,10 @@ func (r *resource) invalid(name objectName, err error) {
 func (r *resource) rejected(name objectName, err error) {
 	_, never := errors.AsType[*storage.InvalidObjectError](err)
 	r.state.leftOut(fmt.Errorf("object %s is not stored: %w", name, err), never)
+	if storage.IsRetryable(err) || errors.Is(err, context.DeadlineExceeded) {
+		r.retry.scheduleSooner(r.reflector.Relist)
+		return
+	}
 	r.retry.schedule(r.reflector.Relist)
 }
 
@@ -341,13 +345,18 @@ type delayed struct {
 
 // schedule has f called after the delay, unless a call is due already. f must not
 // wait.
-func (r *delayed) schedule(f func()) {
+func (r *delayed) schedule(f func()) { r.scheduleFrom(r.first, f) }
+
+// scheduleSooner is schedule with a sixth of the first delay, for what may pass.
+func (r *delayed) scheduleSooner(f func()) { r.scheduleFrom(r.first/6, f) }
+
+func (r *delayed) scheduleFrom(first time.Duration, f func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.pending {
 		return
 	}
-	r.delay = min(max(2*r.delay, r.first), maxRejectedDelay)
+	r.delay = min(max(2*r.delay, first), maxRejectedDelay)
 	r.pending = true
 	r.timer = time.AfterFunc(r.delay, func() {
 		r.mu.Lock()

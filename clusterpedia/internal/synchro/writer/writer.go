@@ -80,8 +80,10 @@ const (
 	doubtAfter = 10
 	// splitAfter is the number of failures in a row of one batch, of a kind that may pass,
 	// from which on the fault is looked for in single changes, if the storage layer
-	// answers otherwise.
+	// answers otherwise; aloneAfter is that of a single change. It is more, for a storage
+	// layer that fails at random.
 	splitAfter = 3
+	aloneAfter = 6
 	// maxSlow is how many slow objects are remembered.
 	maxSlow = 1000
 )
@@ -167,7 +169,7 @@ func (w *Writer) writeAll(ctx context.Context, batch []*entry) error {
 			quick = append(quick, e)
 		}
 	}
-	if err := w.write(ctx, quick, splitAfter); err != nil {
+	if err := w.write(ctx, quick, aloneAfter); err != nil {
 		return err
 	}
 	for _, e := range slow {
@@ -179,9 +181,9 @@ func (w *Writer) writeAll(ctx context.Context, batch []*entry) error {
 }
 
 // write writes all changes of a batch, or gives up single ones: those that the storage
-// layer refuses, and those that have failed a number of times while it answers. It returns
-// an error only if Run must end.
-func (w *Writer) write(ctx context.Context, batch []*entry, attempts int) error {
+// layer refuses, and those that have failed alone a number of times while it answers. It
+// returns an error only if Run must end.
+func (w *Writer) write(ctx context.Context, batch []*entry, alone int) error {
 	for failed := 0; len(batch) > 0; {
 		err := w.try(ctx, batch)
 		switch {
@@ -202,8 +204,14 @@ func (w *Writer) write(ctx context.Context, batch []*entry, attempts int) error 
 			}
 			// Perhaps the batch is too much to be written in time, or one of its changes
 			// waits for what others hold.
-			tooMuch := timeout && len(batch) > 1
-			if !tooMuch && (failed < attempts || !w.answers(ctx)) {
+			enough := splitAfter
+			switch {
+			case len(batch) == 1:
+				enough = alone
+			case timeout:
+				enough = 0
+			}
+			if failed < enough || enough > 0 && !w.answers(ctx) {
 				continue
 			}
 			if batch, err = w.divide(ctx, batch, err); err != nil {
@@ -315,7 +323,7 @@ func (w *Writer) wait(ctx context.Context, cause error) error {
 // writeHalf writes the first half of a batch and returns the rest.
 func (w *Writer) writeHalf(ctx context.Context, batch []*entry) ([]*entry, error) {
 	half := len(batch) / 2
-	if err := w.write(ctx, batch[:half], splitAfter); err != nil {
+	if err := w.write(ctx, batch[:half], aloneAfter); err != nil {
 		return nil, err
 	}
 	return batch[half:], nil
