@@ -106,7 +106,7 @@ test-bench: ## Run the tests of the benchmarks' own parts.
 test-e2e: all packages ## Run the end-to-end tests on the built binaries.
 	$(TESTBED) databases --workdir clusterpedia/e2e -- env GOWORK=off go test -count=1 -timeout 30m -p 1 -v ./...
 
-# Part of test-e2e, for those who work on it. It starts its own PostgreSQL.
+# Part of test-e2e, for those who work on it. It starts its own databases.
 .PHONY: test-fault
 test-fault: all packages ## Run the end-to-end tests that break databases, members and the manager.
 	cd clusterpedia/e2e && GOWORK=off go test -count=1 -timeout 30m -v ./fault
@@ -124,9 +124,12 @@ fuzz: packages ## Fuzz what reads the texts of users, each test for FUZZ_TIME (1
 PROFILE ?= small
 
 .PHONY: bench
-bench: all packages bench-sync ## Measure what the built apiserver costs (PROFILE: small, pods, million), and write docs/benchmarks.md.
-	@GOWORK=off go build -C hack/bench $(BUILD_FLAGS) -o $(BIN)/tools/bench ./cmd/bench
+bench: all packages bench-sync bench-tool ## Measure what the built apiserver costs (PROFILE: small, pods, million), and write docs/benchmarks.md.
 	@exec $(BIN)/tools/bench --repository $(CURDIR) --profile $(PROFILE) $(BENCH_ARGS)
+
+.PHONY: bench-tool
+bench-tool:
+	@GOWORK=off go build -C hack/bench $(BUILD_FLAGS) -o $(BIN)/tools/bench ./cmd/bench
 
 .PHONY: bench-storage
 bench-storage: packages ## Run the benchmarks of the storage layers: memory, SQLite, PostgreSQL, MariaDB.
@@ -135,9 +138,10 @@ bench-storage: packages ## Run the benchmarks of the storage layers: memory, SQL
 
 # The manager as a process, with a storage layer that forgets and with SQLite.
 .PHONY: bench-sync
-bench-sync: all ## Measure the memory, the processor time and the writes of clustersynchro-manager.
+bench-sync: all bench-tool ## Measure the memory, the processor time and the writes of clustersynchro-manager, and write docs/benchmarks.md.
 	cd clusterpedia/internal/synchro && go test -run '^$$' -bench 'Known|Listed' . ./document
-	cd clusterpedia/e2e && GOWORK=off go test -run '^$$' -bench . -benchtime 1x ./syncbench
+	cd clusterpedia/e2e && GOWORK=off go test -run '^$$' -bench . -benchtime 1x ./syncbench | tee $(BIN)/sync.txt
+	@$(BIN)/tools/bench --repository $(CURDIR) --sync $(BIN)/sync.txt
 
 ##@ Check
 

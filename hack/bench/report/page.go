@@ -5,12 +5,15 @@ import (
 	"strings"
 )
 
-// Page renders the page of all results.
-func Page(all []*Results) string {
+// Page renders the page of all results. sync may be nil.
+func Page(all []*Results, sync *Sync) string {
 	var out strings.Builder
 	out.WriteString(head)
 	for _, r := range all {
 		r.section(&out)
+	}
+	if sync != nil {
+		sync.section(&out)
 	}
 	return out.String()
 }
@@ -24,6 +27,7 @@ make bench PROFILE=pods       # 2 clusters, 10,000 pods each
 make bench PROFILE=million    # 1,000,000 objects of seven kinds in 50 clusters
 make bench BENCH_ARGS='--engine mariadb'   # or sqlite: the same, on another database
 make bench-storage            # the storage layers alone, through their contract
+make bench-sync               # the manager alone: section Synchronization
 ` + "```" + `
 
 Everything is real but the member clusters: the built ` + "`apiserver`" + ` with the built plugin behind TLS and HTTP/2, its

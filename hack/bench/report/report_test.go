@@ -50,7 +50,7 @@ func golden(t *testing.T, name, got string) {
 
 func TestPage(t *testing.T) {
 	t.Parallel()
-	golden(t, "page.golden", Page([]*Results{results()}))
+	golden(t, "page.golden", Page([]*Results{results()}, nil))
 	golden(t, "benchstat.golden", results().Benchstat())
 	golden(t, "text.golden", results().Text())
 }

@@ -62,7 +62,7 @@ func Run(ctx context.Context, c Config) (results *report.Results, err error) {
 		}
 	}()
 	s.results = &report.Results{
-		Profile: c.Profile.Name, Machine: measure.Machine(), Load: measure.Load(), Date: s.began.UTC().Format(time.RFC3339), Commit: commit(ctx, c.Repository), Command: c.Command,
+		Profile: c.Profile.Name, Machine: measure.Machine(), Load: measure.Load(), Date: s.began.UTC().Format(time.RFC3339), Commit: Commit(ctx, c.Repository), Command: c.Command,
 	}
 	for _, step := range []func(context.Context) error{s.start, s.measureMemory, s.measureRows, s.measureClients, s.measureDisk, s.measureWrites, s.measureSync} {
 		if err := step(ctx); err != nil {
@@ -101,8 +101,8 @@ func (s *suite) start(ctx context.Context) (err error) {
 	return s.calibrate(ctx)
 }
 
-// commit is what was built, as git describes it.
-func commit(ctx context.Context, repository string) string {
+// Commit is what was built, as git describes it.
+func Commit(ctx context.Context, repository string) string {
 	cmd := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--exclude", "*")
 	cmd.Dir = repository
 	out, err := cmd.Output()

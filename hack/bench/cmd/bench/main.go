@@ -12,11 +12,13 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"clusterpedia.io/bench/baseline/classic"
 	"clusterpedia.io/bench/baseline/floor"
 	"clusterpedia.io/bench/baseline/oldtable"
 	"clusterpedia.io/bench/baseline/server"
+	"clusterpedia.io/bench/measure"
 	"clusterpedia.io/bench/report"
 	"clusterpedia.io/bench/suite"
 )
@@ -46,6 +48,7 @@ func run(ctx context.Context, args []string) error {
 	engine := f.String("engine", string(oldtable.PostgreSQL), "the database: postgres, mariadb, sqlite")
 	only := f.String("only", "", "comma separated names of rows, to measure only these; nothing is written then")
 	out := f.String("out", "", "directory for results (default: docs/benchmarks of the repository; for other databases its .testbed/bench)")
+	output := f.String("sync", "", "file with the output of the manager's benchmarks: only they are written down")
 	render := f.Bool("render", false, "only write the page, from the results that there are")
 	f.StringVar(&c.Repository, "repository", "../..", "directory of the repository: the servers are those of its bin/")
 	f.StringVar(&c.Dir, "dir", "", "directory for data and logs (default: a temporary one)")
@@ -68,6 +71,12 @@ func run(ctx context.Context, args []string) error {
 		if oldtable.Engine(*engine) != oldtable.PostgreSQL {
 			*out = filepath.Join(c.Repository, ".testbed", "bench", *engine)
 		}
+	}
+	if *output != "" {
+		if err := writeSync(ctx, *output, *out, c.Repository); err != nil {
+			return err
+		}
+		*render = true
 	}
 	if *render {
 		return page(*out, docs)
@@ -99,6 +108,23 @@ func run(ctx context.Context, args []string) error {
 	return page(*out, docs)
 }
 
+// writeSync writes down what the benchmarks of the manager have put out.
+func writeSync(ctx context.Context, output, dir, repository string) error {
+	file, err := os.Open(output)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }() // only read
+	s := &report.Sync{
+		Machine: measure.Machine(), Load: measure.Load(), Date: time.Now().UTC().Format(time.RFC3339), Commit: suite.Commit(ctx, repository), Command: "make bench-sync",
+	}
+	if err := s.ReadSyncOutput(file); err != nil {
+		return fmt.Errorf("%s: %w", output, err)
+	}
+	fmt.Print(s.GoalTable())
+	return s.Write(dir)
+}
+
 // page writes the page of all results of a directory.
 func page(from, into string) error {
 	var all []*report.Results
@@ -111,8 +137,12 @@ func page(from, into string) error {
 			all = append(all, r)
 		}
 	}
+	sync, err := report.ReadSync(from)
+	if err != nil {
+		return err
+	}
 	path := filepath.Join(into, "benchmarks.md")
-	if err := os.WriteFile(path, []byte(report.Page(all)), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(report.Page(all, sync)), 0o644); err != nil {
 		return err
 	}
 	fmt.Fprintln(os.Stderr, "written:", path)
