@@ -40,15 +40,14 @@ func lasting(brief, long time.Duration) time.Duration {
 	return brief
 }
 
-// bed is what all tests share: the built programs, a host cluster, and a PostgreSQL
-// server.
+// bed is what all tests share: the built programs, a host cluster, and database servers.
 type bed struct {
 	// root of the repository; bin holds the built servers; binaries is the directory
 	// of kube-apiserver and etcd.
 	root, bin, binaries string
 	dir                 string
 	host                *cluster.Cluster
-	postgres            *database.Server
+	servers             map[engine]*database.Server
 }
 
 var shared bed
@@ -109,8 +108,11 @@ func (b *bed) start(ctx context.Context) error {
 	if b.binaries, err = build.Programs(ctx, filepath.Join(b.root, "hack", "testbed"), os.Stderr, build.ControlPlane()...); err != nil {
 		return err
 	}
-	if b.postgres, err = database.Start(ctx, database.PostgreSQL, database.Options{Dir: filepath.Join(b.dir, "postgres")}); err != nil {
-		return err
+	b.servers = map[engine]*database.Server{}
+	for _, e := range servers() {
+		if b.servers[e], err = database.Start(ctx, e.kind(), database.Options{Dir: filepath.Join(b.dir, string(e.kind()))}); err != nil {
+			return err
+		}
 	}
 	b.host = &cluster.Cluster{Name: "host", Dir: filepath.Join(b.dir, "host"), Binaries: b.binaries}
 	return b.host.Start(ctx)
@@ -121,8 +123,10 @@ func (b *bed) stop() error {
 	if b.host != nil {
 		errs = append(errs, b.host.Remove())
 	}
-	if b.postgres != nil {
-		errs = append(errs, b.postgres.Stop())
+	for _, server := range b.servers {
+		if server != nil {
+			errs = append(errs, server.Stop())
+		}
 	}
 	return errors.Join(errs...)
 }

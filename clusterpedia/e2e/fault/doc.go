@@ -3,7 +3,9 @@
 // are real. Each test ends with a comparison of every stored row with its member, and
 // with a look into a journal that triggers of the database keep of every write:
 // nothing is lost, nothing is stale, nothing was written that had not changed, and
-// every process that was not killed on purpose runs.
+// every process that was not killed on purpose runs. It also asserts that the fault was met.
+//
+// What concerns the database is done on PostgreSQL and on MariaDB.
 //
 // Like the rest of the end-to-end tests it imports no implementation.
 //

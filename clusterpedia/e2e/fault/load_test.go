@@ -24,8 +24,8 @@ import (
 type load struct {
 	member *member
 	stop   func()
-	// held says that nothing is changed for a while.
-	held atomic.Bool
+	// changing is locked for reading by each request, and otherwise by who holds them back.
+	changing sync.RWMutex
 
 	created, updated, deleted, failed atomic.Int64
 }
@@ -33,6 +33,8 @@ type load struct {
 const (
 	loadWorkers = 4
 	loadNames   = 60
+	// loadPrefix begins the names of all objects that are changed.
+	loadPrefix = "load-"
 	// loadPause is how long each worker waits between two requests.
 	loadPause = 60 * time.Millisecond
 	// requestLimit bounds one request to a member that may be down.
@@ -62,7 +64,7 @@ func (l *load) work(ctx context.Context, worker int) {
 			return
 		case <-tick.C:
 		}
-		if l.held.Load() {
+		if !l.changing.TryRLock() {
 			continue
 		}
 		// Its end must not leave it open what has become of a request.
@@ -71,6 +73,7 @@ func (l *load) work(ctx context.Context, worker int) {
 			l.failed.Add(1)
 		}
 		cancel()
+		l.changing.RUnlock()
 	}
 }
 
@@ -78,7 +81,7 @@ func (l *load) work(ctx context.Context, worker int) {
 func (l *load) change(ctx context.Context, worker, n int) error {
 	gvr := []schema.GroupVersionResource{configMaps, secrets, sample.Widgets}[rand.N(3)]
 	client := l.member.client.Resource(gvr).Namespace([]string{"default", "kube-system", "team-1"}[rand.N(3)])
-	name := fmt.Sprintf("load-%d-%d", worker, rand.N(loadNames))
+	name := fmt.Sprintf(loadPrefix+"%d-%d", worker, rand.N(loadNames))
 	value := fmt.Sprintf("%d %s", n, strings.Repeat("x", rand.N(2000)))
 	if rand.N(4) == 0 {
 		err := client.Delete(ctx, name, metav1.DeleteOptions{})

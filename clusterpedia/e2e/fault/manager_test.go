@@ -1,7 +1,6 @@
 package fault
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -10,20 +9,27 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"clusterpedia.io/testbed/process"
+	"clusterpedia.io/testbed/stack"
 )
 
 // TestManager breaks the manager.
-func TestManager(t *testing.T) { //nolint:tparallel // its parts break the same member
+func TestManager(t *testing.T) {
 	t.Parallel()
-	m := startMember(t, "manager-faults")
-	t.Run("killed at random", func(t *testing.T) {
-		for _, database := range []string{"PostgreSQL", "SQLite"} {
-			t.Run(database, func(t *testing.T) { managerKilled(t, m, database == "SQLite") })
-		}
-	})
-	t.Run("paused past its lease", func(t *testing.T) { managerPaused(t, m) })
+	for _, e := range []engine{postgreSQL, mariaDB, sqlite} {
+		t.Run(string(e), func(t *testing.T) {
+			t.Parallel()
+			m := startMember(t, "manager-faults-"+lowercase(string(e)))
+			t.Run("killed at random", func(t *testing.T) { managerKilled(t, m, e) })
+			if e != sqlite { // whose writers are on one machine, and wait for each other
+				t.Run("paused past its lease", func(t *testing.T) { managerPaused(t, m, e) })
+			}
+		})
+	}
 }
 
 const (
@@ -34,112 +40,185 @@ const (
 )
 
 // managerKilled kills the manager at random moments under load.
-func managerKilled(t *testing.T, m *member, sqlite bool) {
-	s := newStage(t, m, scene{lease: shortLease, sqlite: sqlite})
+func managerKilled(t *testing.T, m *member, e engine) {
+	s := newStage(t, m, scene{engine: e, lease: shortLease})
 	rounds := kills
-	if sqlite {
+	if e == sqlite {
 		rounds = killsSQLite
 	}
+	claims := 0
 	// The times from the start of a manager to its end go from before it leads to when
-	// all was copied.
-	for range rounds {
+	// all was copied. Every other one has claimed the cluster.
+	for round := range rounds {
+		require.True(t, s.manager.Running(), "it has ended by itself")
 		require.NoError(t, s.manager.Kill())
+		epoch := s.epoch()
 		s.startManager()
-		pause(t, 500*time.Millisecond+rand.N(2*shortLease))
+		if round%2 == 0 {
+			eventually(t, syncLimit, func() error {
+				if now := s.epoch(); now == epoch {
+					return fmt.Errorf("the epoch is still %d", now)
+				}
+				return nil
+			})
+			pause(t, rand.N(shortLease))
+		} else {
+			pause(t, 500*time.Millisecond+rand.N(2*shortLease))
+		}
+		if s.epoch() > epoch {
+			claims++
+		}
 	}
 	require.NoError(t, s.WaitSynced(t.Context(), s.name, syncLimit, nil))
 	s.settleCleanly()
-	t.Logf("killed %d times", rounds)
+	t.Logf("killed %d times; %d managers had claimed the cluster by then", rounds, claims)
 }
 
-// managerPaused lets two managers race for a shard, and stops the one that leads with
-// SIGSTOP until the other has written, and wakes it.
-func managerPaused(t *testing.T, m *member) {
-	const lease = 4 * time.Second
-	o := scene{lease: lease}
-	s := newStage(t, m, o)
-	other := s.newStack(o, s.StorageConfig, "other")
-	require.NoError(t, other.Install(t.Context()))
-	standby, err := other.StartManager(t.Context())
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, standby.Stop(stopLimit)) })
+// contender is one of two managers of a shard.
+type contender struct {
+	name string
+	*stack.Stack
+	process *process.Process
+}
 
-	start := map[*process.Process]func(context.Context) (*process.Process, error){s.manager: s.StartManager, standby: other.StartManager}
-	leader := s.manager
-	fenced := 0
-	for round := range lastingRounds() {
+// overtaken is what a manager says when the storage layer has refused it for its epoch.
+const overtaken = "Another manager has written to the cluster"
+
+func (c *contender) fenced() int { return strings.Count(c.process.LogTail(1<<26), overtaken) }
+
+const (
+	// pauseRounds are those in which a leader is paused, at least.
+	pauseRounds, pauseRoundsLong, pauseRoundsMost = 3, 10, 12
+	// pauseLease is the lease of managers that are paused, who renew it after an eighth.
+	pauseLease = 6 * time.Second
+)
+
+// managerPaused lets two managers race for a shard, and stops the one that leads with
+// SIGSTOP until the other has written, and wakes it: it finds what the member has sent
+// meanwhile, and writes it before it knows that it has lost its lease.
+func managerPaused(t *testing.T, m *member, e engine) {
+	o := scene{engine: e, lease: pauseLease}
+	s := newStage(t, m, o)
+	leader, standby := &contender{"manager", s.Stack, s.manager}, &contender{name: "other", Stack: s.newStack(o, "other")}
+	require.NoError(t, standby.Install(t.Context()))
+	var err error
+	standby.process, err = standby.StartManager(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		for _, c := range []*contender{leader, standby} {
+			require.NoError(t, c.process.Stop(stopLimit))
+		}
+	})
+	fenced, open, rounds := 0, 0, lastingRounds(e)
+	for round := 0; round < rounds || fenced == 0 && round < pauseRoundsMost; round++ {
 		pause(t, 2*time.Second)
-		epoch := s.epoch()
-		s.stopInTransaction(leader)
-		stopped := time.Now()
+		// On MariaDB it takes a minute until a transaction that is left open ends.
+		inTransaction := e == postgreSQL || round == 0
+		if s.stopBetweenRenewals(leader.process, inTransaction) {
+			open++
+		}
+		epoch, stopped := s.lastEpoch, time.Now()
+		mark := s.tally(s.begun).last
+		var first int64
 		eventually(t, syncLimit, func() error {
-			if now := s.epoch(); now <= epoch {
-				return fmt.Errorf("the epoch is still %d", now)
+			by, ok := s.tally(mark).by[standby.name]
+			if !ok {
+				return fmt.Errorf("the successor has written nothing")
 			}
+			first = by[0]
 			return nil
 		})
 		tookOver := time.Since(stopped)
-		before, err := s.journal.tally(t.Context(), s.begun)
-		require.NoError(t, err)
-		eventually(t, syncLimit, func() error {
-			if now, err := s.journal.tally(t.Context(), before.last); err != nil || now.last == before.last {
-				return fmt.Errorf("the successor has written nothing: %w", err)
-			}
-			return nil
-		})
-		// The log goes on over restarts.
-		met := func() int { return strings.Count(leader.LogTail(1<<20), "Another manager has written to the cluster") }
-		metBefore := met()
-		require.NoError(t, leader.Signal(syscall.SIGCONT))
+		require.Greater(t, s.epoch(), epoch)
+		before := leader.fenced()
+		require.NoError(t, leader.process.Signal(syscall.SIGCONT))
 		// The one that has lost its lease ends, and is started again, as a pod is.
 		eventually(t, stopLimit, func() error {
-			if leader.Running() {
+			if leader.process.Running() {
 				return fmt.Errorf("a manager that has lost its lease still runs")
 			}
 			return nil
 		})
-		fenced += met() - metBefore
-		t.Logf("round %d: the successor had epoch %d %s after the leader was stopped", round, s.epoch(), tookOver.Round(100*time.Millisecond))
-		restarted, err := start[leader](t.Context())
+		met := leader.fenced() - before
+		fenced += met
+		t.Logf("round %d: the successor wrote with epoch %d %s after the leader was stopped, which then met the fence %d times", round, s.epoch(), tookOver.Round(100*time.Millisecond), met)
+		require.NotContains(t, s.tally(first).by, leader.name, "the late writer wrote")
+		leader.process, err = leader.StartManager(t.Context())
 		require.NoError(t, err)
-		start[restarted] = start[leader]
-		if leader == s.manager {
-			s.manager, leader = restarted, standby
-		} else {
-			standby, leader = restarted, s.manager
-		}
+		leader, standby = standby, leader
+		s.manager = leader.process
 	}
 	require.NoError(t, s.WaitSynced(t.Context(), s.name, syncLimit, nil))
 	s.settleCleanly()
-	require.True(t, standby.Running())
-	t.Logf("%d of the managers that woke up met the fence of the storage layer", fenced)
+	require.True(t, standby.process.Running())
+	t.Logf("%d times a manager that woke up met the fence of the storage layer; %d were stopped with an open transaction", fenced, open)
+	require.Positive(t, fenced, "no late writer has tried to write")
+	require.Positive(t, open)
 }
 
-func lastingRounds() int { return int(lasting(3, 10)) }
+func lastingRounds(e engine) int {
+	if e == postgreSQL {
+		return int(lasting(pauseRounds, pauseRoundsLong))
+	}
+	return pauseRounds
+}
 
 // epoch is that of the last writer.
 func (s *stage) epoch() int64 {
 	s.t.Helper()
-	var epoch int64
-	require.NoError(s.t, s.db.QueryRowContext(s.t.Context(), "SELECT epoch FROM clusterpedia_epochs WHERE cluster = $1", s.name).Scan(&epoch))
+	epoch, err := s.readEpoch("")
+	require.NoError(s.t, err)
+	s.lastEpoch = epoch
 	return epoch
 }
 
-// stopInTransaction stops a manager with SIGSTOP while a transaction of its is open, if
-// it can be caught there: its locks stay.
-func (s *stage) stopInTransaction(p *process.Process) {
+func (s *stage) readEpoch(lock string) (epoch int64, err error) {
+	err = s.db.QueryRowContext(s.t.Context(), s.engine.text("SELECT epoch FROM clusterpedia_epochs WHERE cluster = $1"+lock), s.name).Scan(&epoch)
+	return epoch, err
+}
+
+// stopBetweenRenewals stops a manager with SIGSTOP when it has renewed its lease and will
+// not do so for a while: an attempt that it is stopped in fails when it wakes, and
+// then it ends without having written. If that is asked for it is stopped while a transaction
+// of its is open, whose locks stay; otherwise while none is. It says that one is open.
+func (s *stage) stopBetweenRenewals(p *process.Process, inTransaction bool) bool {
 	s.t.Helper()
-	const open = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'`
-	for range 50 {
+	s.epoch()
+	config, err := clientcmd.BuildConfigFromFlags("", shared.host.Kubeconfig())
+	require.NoError(s.t, err)
+	config.QPS = -1
+	host, err := kubernetes.NewForConfig(config)
+	require.NoError(s.t, err)
+	renewed := func() time.Time {
+		lease, err := host.CoordinationV1().Leases(stack.Namespace).Get(s.t.Context(), "clusterpedia-clustersynchro-manager-"+s.name, metav1.GetOptions{})
+		require.NoError(s.t, err)
+		return lease.Spec.RenewTime.Time
+	}
+	eventually(s.t, syncLimit, func() error {
+		// Between a third of the interval and its end.
+		if age := time.Since(renewed()); age < pauseLease/8/3 || age > pauseLease/8*2/3 {
+			return fmt.Errorf("the lease was renewed %s ago", age)
+		}
 		require.NoError(s.t, p.Signal(syscall.SIGSTOP))
-		var n int
-		require.NoError(s.t, s.db.QueryRowContext(s.t.Context(), open).Scan(&n))
-		if n > 0 {
-			s.t.Log("stopped with an open transaction")
-			return
+		stopped := time.Now()
+		open := s.locked()
+		if renewal := renewed(); open == inTransaction && stopped.Sub(renewal) > pauseLease/8/3 && stopped.Sub(renewal) < pauseLease/8 {
+			return nil
 		}
 		require.NoError(s.t, p.Signal(syscall.SIGCONT))
-		pause(s.t, 5*time.Millisecond)
+		return fmt.Errorf("a transaction is open: %t", open)
+	})
+	return inTransaction
+}
+
+// locked says whether a transaction of a writer is open, and stays so for a moment.
+func (s *stage) locked() bool {
+	s.t.Helper()
+	for range 2 {
+		if _, err := s.readEpoch(" FOR UPDATE NOWAIT"); err == nil {
+			return false
+		}
+		pause(s.t, 20*time.Millisecond)
 	}
-	require.NoError(s.t, p.Signal(syscall.SIGSTOP))
+	return true
 }

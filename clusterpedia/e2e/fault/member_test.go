@@ -2,7 +2,6 @@ package fault
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -42,8 +40,8 @@ func watchesCut(t *testing.T, m *member) {
 	s.load.stop()
 	start := time.Now()
 	s.converge()
-	t.Logf("equal %s after the load, while the connections were still cut; there were %d", time.Since(start).Round(100*time.Millisecond), p.accepted.Load())
-	require.Greater(t, p.accepted.Load(), int64(5))
+	t.Logf("equal %s after the load, while the connections were still cut; there were %d, of which %d were cut", time.Since(start).Round(100*time.Millisecond), p.accepted.Load(), p.closed.Load())
+	require.Greater(t, p.closed.Load(), int64(5))
 	stop()
 	s.settleCleanly()
 }
@@ -92,56 +90,7 @@ func pagesExpire(t *testing.T, m *member) {
 	s.settleCleanly()
 }
 
-// discoveryFails has the member not tell what it serves, while it serves it.
-func discoveryFails(t *testing.T, m *member) {
-	g := startGateway(t, m)
-	s := newStage(t, m, scene{kubeconfig: writeKubeconfig(t, m, g.url)})
-	var refused atomic.Int64
-	refuse := func(fails func(path string) bool) func(http.ResponseWriter, *http.Request) bool {
-		return func(w http.ResponseWriter, r *http.Request) bool {
-			if !fails(r.URL.Path) {
-				return false
-			}
-			refused.Add(1)
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(http.StatusServiceUnavailable)
-			_ = json.NewEncoder(w).Encode(apierrors.NewServiceUnavailable("this is a fault").Status()) // the client notices
-			return true
-		}
-	}
-	everything := func(path string) bool {
-		return path == "/api" || path == "/apis" || (depth(path) < 4 && strings.HasPrefix(path, "/api"))
-	}
-	oneGroup := func(path string) bool { return path == "/apis/"+sample.Widgets.GroupVersion().String() }
-	for _, fails := range []func(string) bool{everything, oneGroup} {
-		g.set(refuse(fails))
-		// The manager looks anew when definitions change.
-		touchDefinition(t, m)
-		pause(t, lasting(5*time.Second, time.Minute))
-		require.NoError(t, s.manager.Kill())
-		s.startManager()
-		pause(t, lasting(3*time.Second, time.Minute))
-	}
-	g.set(nil)
-	require.NoError(t, s.WaitSynced(t.Context(), s.name, syncLimit, nil))
-	s.settleCleanly()
-	t.Logf("%d requests for discovery were refused", refused.Load())
-	require.Positive(t, refused.Load())
-}
-
-// depth is the number of a path's segments.
-func depth(path string) int { return strings.Count(strings.TrimSuffix(path, "/"), "/") }
-
 var definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
-
-func touchDefinition(t *testing.T, m *member) {
-	t.Helper()
-	u, err := m.client.Resource(definitions).Get(t.Context(), sample.Widgets.GroupResource().String(), metav1.GetOptions{})
-	require.NoError(t, err)
-	u.SetAnnotations(map[string]string{"touched": time.Now().Format(time.RFC3339Nano)})
-	_, err = m.client.Resource(definitions).Update(t.Context(), u, metav1.UpdateOptions{})
-	require.NoError(t, err)
-}
 
 // definitionRemoved removes a custom resource's definition, with all objects, and makes
 // it again.
@@ -187,7 +136,14 @@ func apiServerKilled(t *testing.T, m *member) {
 		if down != 0 {
 			require.NoError(t, m.Etcd().Kill())
 		}
+		refused := s.load.failed.Load()
 		pause(t, down)
+		if down != 0 {
+			status, err := s.Status(t.Context(), s.name)
+			require.NoError(t, err)
+			require.Error(t, status.Synced(), "the manager has not noticed")
+			require.Greater(t, s.load.failed.Load(), refused)
+		}
 		require.NoError(t, m.StartEtcd(t.Context()))
 		require.NoError(t, m.StartAPIServer(t.Context()))
 	}
@@ -200,24 +156,28 @@ func apiServerKilled(t *testing.T, m *member) {
 func etcdRestored(t *testing.T, m *member) {
 	p := startProxy(t, strings.TrimPrefix(m.URL(), "https://"), nil)
 	s := newStage(t, m, scene{kubeconfig: writeKubeconfig(t, m, "https://"+p.address)})
+	mark := s.begun
 	for round, hidden := range []bool{false, true} {
 		backup := filepath.Join(t.TempDir(), "etcd")
 		require.NoError(t, m.Backup(t.Context(), backup))
 		pause(t, 4*time.Second)
-		before := newestVersion(t, m)
+		s.load.changing.Lock()
+		s.converge()
+		before, between := newestVersion(t, m), s.tally(mark)
+		require.Empty(t, between.needless, "rows were written that had not changed")
+		require.Empty(t, between.backward, "rows went back to older versions before the member did")
 		hiding := time.Now()
 		if hidden {
 			// The manager sees nothing until the versions of before are given anew.
 			p.hang()
 			p.cut()
-		} else {
-			pause(t, time.Second)
-			s.load.held.Store(true)
 		}
+		seen := s.said(restored)
 		require.NoError(t, m.Restore(t.Context(), backup))
 		after := newestVersion(t, m)
 		require.Less(t, after, before)
 		if hidden {
+			s.load.changing.Unlock()
 			eventually(t, syncLimit, func() error {
 				if now := newestVersion(t, m); now < before+20 {
 					return fmt.Errorf("version %d, was %d", now, before)
@@ -228,21 +188,49 @@ func etcdRestored(t *testing.T, m *member) {
 			p.wakeUp()
 			p.cut()
 		} else {
-			const seen = "The member was restored from a backup"
 			eventually(t, syncLimit, func() error {
-				if !strings.Contains(s.manager.LogTail(1<<20), seen) {
-					return fmt.Errorf("the manager has not said: %s", seen)
+				if s.said(restored) == seen {
+					return fmt.Errorf("the manager has not said: %s", restored)
 				}
 				return nil
 			})
-			s.load.held.Store(false)
+			s.load.changing.Unlock()
 		}
 		t.Logf("round %d: from version %d back to %d, and now %d", round, before, after, newestVersion(t, m))
 		pause(t, 4*time.Second)
 		require.NoError(t, s.WaitSynced(t.Context(), s.name, syncLimit, nil))
+		s.load.changing.Lock()
+		s.converge()
+		mark = s.checkRestored(between.last, before)
+		s.load.changing.Unlock()
 	}
-	tally := s.settle()
-	t.Logf("%d rows went back to older versions, as the member did; %d were written as they were", len(tally.backward), len(tally.needless))
+	s.settle()
+	rest := s.tally(mark)
+	require.Empty(t, rest.needless, "rows were written that had not changed")
+	require.Empty(t, rest.backward, "rows went back to older versions")
+}
+
+// restored is what the manager says when it finds the member's versions lower than before.
+const restored = "The member was restored from a backup"
+
+// checkRestored checks what was written behind an entry of the journal since the member was
+// restored, whose newest version had been before: objects may go back to older versions, as
+// those of the member did, and rows of the same version may be written anew, for it may
+// have been given to another state; each once. It returns the last entry.
+func (s *stage) checkRestored(mark int64, before uint64) int64 {
+	s.t.Helper()
+	tally := s.tally(mark)
+	s.t.Logf("since the restoration: %s", tally)
+	require.NotEmpty(s.t, tally.backward, "nothing went back")
+	for name, entries := range map[string][]entry{"backward": tally.backward, "needless": tally.needless} {
+		objects := map[string]bool{}
+		for _, e := range entries {
+			require.False(s.t, objects[e.object], "%s twice: %s", name, e)
+			objects[e.object] = true
+			require.LessOrEqual(s.t, number(e.oldVersion), before, "%s: the version replaced is not of before the restoration: %s", name, e)
+		}
+	}
+	return tally.last
 }
 
 func newestVersion(t *testing.T, m *member) uint64 {

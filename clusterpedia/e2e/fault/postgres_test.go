@@ -2,27 +2,11 @@ package fault
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"strings"
-	"sync/atomic"
-	"time"
 )
-
-// failures are what becomes of some of the statements that pass a proxy in front of
-// PostgreSQL.
-type failures struct {
-	// oneIn is the share of the statements that fail: 10 is one in ten. 0: none.
-	oneIn atomic.Int64
-
-	passed atomic.Int64
-	// answered failed with an error of the server; cutBefore lost the connection before
-	// the statement, cutBehind after it, so that nobody knows what became of it.
-	answered, cutBefore, cutBehind atomic.Int64
-}
 
 // retryableStates are SQLSTATEs of failures that pass: serialization failure, deadlock,
 // too many connections, out of memory, shutdown, cannot connect now, read only, I/O error.
@@ -30,14 +14,9 @@ func retryableStates() []string {
 	return []string{"40001", "40P01", "53300", "53200", "57P01", "57P03", "25006", "58030"}
 }
 
-// commitDelay is how long a statement has after which the connection is cut.
-const commitDelay = 50 * time.Millisecond
-
-// forward copies what a client of PostgreSQL sends, message by message. What is sent
-// until a Sync, or a simple query, is one statement here. In place of one that is to
-// fail it sends a statement that fails in the server: so a transaction is
-// aborted just as by a real failure.
-func (f *failures) forward(client io.Reader, server io.Writer, cut func()) error {
+// forwardPostgres copies what a client of PostgreSQL sends, message by message. What is sent
+// until a Sync, or a simple query, is one statement here.
+func (f *failures) forwardPostgres(client io.Reader, server io.Writer, cut func()) error {
 	if err := forwardStartup(client, server); err != nil {
 		return err
 	}
@@ -51,29 +30,11 @@ func (f *failures) forward(client io.Reader, server io.Writer, cut func()) error
 		case 'P', 'B', 'D', 'E', 'C': // parse, bind, describe, execute, close
 			continue
 		case 'S', 'Q':
-			if f.fails(statement.Bytes()) {
-				switch n := rand.N(10); n {
-				case 0:
-					f.cutBefore.Add(1)
-					cut()
-					return nil
-				case 1:
-					f.cutBehind.Add(1)
-					_, err := statement.WriteTo(server)
-					if err == nil {
-						err = sleep(context.Background(), commitDelay)
-					}
-					cut()
-					return err
-				}
-				f.answered.Add(1)
-				statement.Reset()
-				states := retryableStates()
-				fmt.Fprintf(&statement, "Q\x00\x00\x00\x00DO $$ BEGIN RAISE EXCEPTION 'this is a fault' USING ERRCODE = '%s'; END $$\x00", states[rand.N(len(states))])
-				binary.BigEndian.PutUint32(statement.Bytes()[1:], uint32(statement.Len()-1)) //nolint:gosec // it is short
-			} else {
-				f.passed.Add(1)
+			if gone, err := f.send(server, statement.Bytes(), raise, cut); gone || err != nil {
+				return err
 			}
+			statement.Reset()
+			continue
 		}
 		if _, err := statement.WriteTo(server); err != nil {
 			return err
@@ -81,10 +42,12 @@ func (f *failures) forward(client io.Reader, server io.Writer, cut func()) error
 	}
 }
 
-func (f *failures) fails(statement []byte) bool {
-	n := f.oneIn.Load()
-	// A driver that cannot roll back closes the connection, which is another fault.
-	return n > 0 && rand.N(n) == 0 && !strings.Contains(strings.ToLower(string(statement)), "rollback")
+// raise is a simple query that fails.
+func raise() []byte {
+	states := retryableStates()
+	query := fmt.Appendf(nil, "Q\x00\x00\x00\x00DO $$ BEGIN RAISE EXCEPTION 'this is a fault' USING ERRCODE = '%s'; END $$\x00", states[rand.N(len(states))])
+	binary.BigEndian.PutUint32(query[1:], uint32(len(query)-1)) //nolint:gosec // it is short
+	return query
 }
 
 // forwardStartup copies the messages without a type that begin a connection.

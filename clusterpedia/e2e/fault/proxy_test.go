@@ -33,12 +33,14 @@ type proxy struct {
 	// dead says that new connections are accepted, and nothing else.
 	dead    bool
 	running sync.WaitGroup
-	// accepted counts the connections.
-	accepted atomic.Int64
+	// accepted counts the connections, closed those that were cut, and swallowed the bytes
+	// that did not pass.
+	accepted, closed, swallowed atomic.Int64
 }
 
 // link is one connection.
 type link struct {
+	proxy          *proxy
 	client, server net.Conn
 	// dead says that nothing passes any more, though both ends take it for alive.
 	dead atomic.Bool
@@ -85,7 +87,7 @@ func (p *proxy) accept() {
 }
 
 func (p *proxy) serve(client net.Conn) {
-	l := &link{client: client}
+	l := &link{proxy: p, client: client}
 	p.mu.Lock()
 	l.dead.Store(p.dead)
 	p.mu.Unlock()
@@ -107,7 +109,7 @@ func (p *proxy) serve(client net.Conn) {
 		p.mu.Unlock()
 	}()
 	if l.server == nil {
-		_, _ = io.Copy(io.Discard, client) // until the client gives up
+		_, _ = io.Copy(&gate{l, nil}, client) // until the client gives up
 		return
 	}
 	var back sync.WaitGroup
@@ -128,6 +130,7 @@ type gate struct {
 
 func (g *gate) Write(b []byte) (int, error) {
 	if g.link.dead.Load() {
+		g.link.proxy.swallowed.Add(int64(len(b)))
 		return len(b), nil
 	}
 	return g.to.Write(b)
@@ -142,7 +145,12 @@ func (p *proxy) each(do func(*link)) {
 }
 
 // cut closes all connections.
-func (p *proxy) cut() { p.each((*link).close) }
+func (p *proxy) cut() {
+	p.each(func(l *link) {
+		p.closed.Add(1)
+		l.close()
+	})
+}
 
 // hang lets nothing through any more: the connections stay, as those of a machine that
 // hangs do.

@@ -9,14 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib"
-	_ "github.com/mattn/go-sqlite3"
 	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -63,13 +60,13 @@ func selection() []stack.SyncResource {
 type scene struct {
 	// kubeconfig by which the manager reaches the member.
 	kubeconfig string
-	// server is the PostgreSQL server; through is the address by which the manager
+	// engine stores; PostgreSQL is the default.
+	engine engine
+	// server is the database server; through is the address by which the manager
 	// reaches it.
 	server  *database.Server
 	through string
-	// sqlite takes the place of PostgreSQL.
-	sqlite bool
-	args   []string
+	args    []string
 	// lease is the duration of the manager's lease.
 	lease time.Duration
 }
@@ -83,18 +80,23 @@ type stage struct {
 	member  *member
 	manager *process.Process
 	db      *sql.DB
+	engine  engine
 	journal journal
-	load    *load
+	// config is the storage layer's configuration for a writer, whom the journal names.
+	config func(writer string) string
+	load   *load
 	// begun is the journal's last entry of the first copy.
 	begun int64
+	// lastEpoch is what epoch returned last.
+	lastEpoch int64
 }
 
 // newStage starts a manager, has it copy a member, and begins to change the member.
 func newStage(t *testing.T, m *member, o scene) *stage {
 	t.Helper()
-	s := &stage{t: t, name: lowercase(t.Name()), member: m}
-	config, driver := s.prepareDatabase(o)
-	s.Stack = s.newStack(o, config, "manager")
+	s := &stage{t: t, name: lowercase(t.Name()), member: m, engine: o.engine}
+	s.prepareDatabase(o)
+	s.Stack = s.newStack(o, "manager")
 	require.NoError(t, s.Install(t.Context()))
 	s.startManager()
 	t.Cleanup(func() {
@@ -111,7 +113,7 @@ func newStage(t *testing.T, m *member, o scene) *stage {
 		return err
 	})
 	var err error
-	s.journal, err = installJournal(t.Context(), s.db, driver)
+	s.journal, err = installJournal(t.Context(), s.db, s.engine)
 	require.NoError(t, err)
 	kubeconfig := o.kubeconfig
 	if kubeconfig == "" {
@@ -120,59 +122,27 @@ func newStage(t *testing.T, m *member, o scene) *stage {
 	require.NoError(t, s.AddCluster(t.Context(), s.name, kubeconfig, selection()...))
 	require.NoError(t, s.WaitSynced(t.Context(), s.name, syncLimit, nil))
 	s.converge()
-	first, err := s.journal.tally(t.Context(), 0)
-	require.NoError(t, err)
+	first := s.tally(0)
 	t.Logf("first copy: %s", first)
-	require.Zero(t, first.updates+first.deletes, "the first copy only inserts")
+	require.Zero(t, first.updates+len(first.deletes), "the first copy only inserts")
 	s.begun = first.last
 	s.load = startLoad(t, m)
 	return s
 }
 
-func (s *stage) newStack(o scene, config, dir string) *stack.Stack {
+// newStack returns a manager of that name with a directory of its own.
+func (s *stage) newStack(o scene, name string) *stack.Stack {
 	lease := o.lease
 	if lease == 0 {
 		lease = 10 * time.Second
 	}
 	return &stack.Stack{
-		Host: shared.host, Dir: filepath.Join(shared.dir, s.name, dir), Bin: shared.bin,
-		CRDs: filepath.Join(shared.root, "charts", "clusterpedia", "crds"), Storage: "internal", StorageConfig: config, ShardingName: s.name,
+		Host: shared.host, Dir: filepath.Join(shared.dir, s.name, name), Bin: shared.bin,
+		CRDs: filepath.Join(shared.root, "charts", "clusterpedia", "crds"), Storage: "internal", StorageConfig: s.config(name), ShardingName: s.name,
 		ManagerArgs: append([]string{
 			"--leader-elect-lease-duration", lease.String(), "--leader-elect-renew-deadline", (lease * 3 / 4).String(), "--leader-elect-retry-period", (lease / 8).String(),
 		}, o.args...),
 	}
-}
-
-// prepareDatabase makes an empty database, and returns the storage layer's
-// configuration and the driver.
-func (s *stage) prepareDatabase(o scene) (config, driver string) {
-	s.t.Helper()
-	if o.sqlite {
-		file := filepath.Join(s.t.TempDir(), "clusterpedia.db")
-		s.open("sqlite3", "file:"+file+"?_busy_timeout=10000")
-		return fmt.Sprintf("type: sqlite\ndsn: %q\n", file), "sqlite3"
-	}
-	server := o.server
-	if server == nil {
-		server = shared.postgres
-	}
-	name := "fault_" + strings.ReplaceAll(s.name, "-", "_")
-	_, err := server.Query(s.t.Context(), "", "CREATE DATABASE "+name)
-	require.NoError(s.t, err)
-	dsn := regexp.MustCompile(`dbname=\S+`).ReplaceAllString(server.DSN, "dbname="+name)
-	s.open("pgx", dsn)
-	if o.through != "" {
-		_, port, _ := strings.Cut(o.through, ":")
-		dsn = regexp.MustCompile(`port=\S+`).ReplaceAllString(dsn, "port="+port)
-	}
-	return fmt.Sprintf("type: postgres\ndsn: %q\n", dsn), "pgx"
-}
-
-func (s *stage) open(driver, dsn string) {
-	var err error
-	s.db, err = sql.Open(driver, dsn)
-	require.NoError(s.t, err)
-	s.t.Cleanup(func() { require.NoError(s.t, s.db.Close()) })
 }
 
 func (s *stage) startManager() {
@@ -181,6 +151,17 @@ func (s *stage) startManager() {
 	s.manager, err = s.StartManager(s.t.Context())
 	require.NoError(s.t, err)
 }
+
+// tally reads the journal behind an entry.
+func (s *stage) tally(after int64) tally {
+	s.t.Helper()
+	t, err := s.journal.tally(s.t.Context(), after)
+	require.NoError(s.t, err)
+	return t
+}
+
+// said counts how often the managers of this name have said something, over restarts.
+func (s *stage) said(text string) int { return strings.Count(s.manager.LogTail(1<<26), text) }
 
 // converge waits until every row is as the member has it.
 func (s *stage) converge() {
@@ -196,12 +177,10 @@ func (s *stage) settle() tally {
 	start := time.Now()
 	s.converge()
 	took := time.Since(start)
-	before, err := s.journal.tally(s.t.Context(), s.begun)
-	require.NoError(s.t, err)
+	before := s.tally(s.begun)
 	pause(s.t, quiet)
 	require.NoError(s.t, s.compare(s.t.Context()))
-	after, err := s.journal.tally(s.t.Context(), s.begun)
-	require.NoError(s.t, err)
+	after := s.tally(s.begun)
 	rows, err := s.rows(s.t.Context())
 	require.NoError(s.t, err)
 	s.t.Logf("member: %s; database: %s; %d rows compared in full, equal %s after the load", s.load, after, len(rows), took.Round(100*time.Millisecond))
@@ -227,7 +206,7 @@ type document struct {
 
 // rows reads all rows of the cluster.
 func (s *stage) rows(ctx context.Context) (map[string]document, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT "group", version, resource, namespace, name, uid, resource_version, object FROM resources WHERE cluster = $1`, s.name)
+	rows, err := s.db.QueryContext(ctx, s.engine.text(`SELECT "group", version, resource, namespace, name, uid, resource_version, object FROM resources WHERE cluster = $1`), s.name)
 	if err != nil {
 		return nil, err
 	}
