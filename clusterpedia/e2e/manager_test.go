@@ -222,6 +222,7 @@ func TestManager(t *testing.T) {
 		{"shards", func(t *testing.T) { shards(t, d, s) }},
 		{"the end", func(t *testing.T) {
 			require.NoError(t, d.manager.Stop(stopLimit))
+			require.NoError(t, d.manager.Wait(t.Context()), "its exit code")
 			for condition, want := range map[string]string{"SynchroRunning": "False/Shutdown", "ClusterHealthy": "Unknown/MonitorStop", "Ready": "False/NotReady"} {
 				d.says(t, "secret", condition, want, "")
 			}
