@@ -3,10 +3,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 
-	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/component-base/cli"
 
 	"clusterpedia.io/clusterpedia/internal/process"
@@ -22,7 +24,10 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	cmd, err := synchromanager.NewCommand(genericapiserver.SetupSignalContext(), plugins)
+	// That of k8s.io/apiserver would bring the whole of it into memory.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	cmd, err := synchromanager.NewCommand(ctx, plugins)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

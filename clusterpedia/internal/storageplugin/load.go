@@ -93,6 +93,8 @@ func Load(o Options) (*Registry, error) {
 	if err != nil {
 		return nil, err
 	}
+	// To verify files takes more memory than anything that follows.
+	debug.FreeOSMemory()
 	for i, file := range c.files {
 		log.Debug("Opening a storage plugin", "path", file)
 		if err := open(file); err != nil {
@@ -112,8 +114,6 @@ func Load(o Options) (*Registry, error) {
 		}
 		known = all
 	}
-	// To verify files takes more memory than anything that follows.
-	debug.FreeOSMemory()
 	return registry, nil
 }
 
