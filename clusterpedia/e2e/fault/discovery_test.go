@@ -133,7 +133,7 @@ func discoveryFails(t *testing.T, m *member) {
 				}
 				return nil
 			})
-			pause(t, lasting(3*time.Second, time.Minute))
+			pause(t, lasting(3*time.Second, 20*time.Second))
 			return met.Load() - before
 		}
 		// The manager looks anew when definitions change.
