@@ -5,11 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"os/exec"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"clusterpedia.io/e2e/bed"
 	"clusterpedia.io/testbed/cluster"
 	"clusterpedia.io/testbed/process"
 	"clusterpedia.io/testbed/sample"
@@ -26,10 +25,9 @@ import (
 )
 
 const (
-	clusterAnnotation     = "shadow.clusterpedia.io/cluster-name"
-	lastAppliedAnnotation = "kubectl.kubernetes.io/last-applied-configuration"
-	syncLimit             = 2 * time.Minute
-	stopLimit             = 20 * time.Second
+	clusterAnnotation = bed.ClusterAnnotation
+	syncLimit         = 2 * time.Minute
+	stopLimit         = 20 * time.Second
 )
 
 var (
@@ -49,17 +47,7 @@ func selected() []schema.GroupVersionResource {
 }
 
 // selection is selected as a PediaCluster has it.
-func selection() []stack.SyncResource {
-	byGroup := map[string][]string{}
-	for _, r := range selected() {
-		byGroup[r.Group] = append(byGroup[r.Group], r.Resource)
-	}
-	var all []stack.SyncResource
-	for _, group := range slices.Sorted(maps.Keys(byGroup)) {
-		all = append(all, stack.SyncResource{Group: group, Resources: byGroup[group]})
-	}
-	return all
-}
+func selection() []stack.SyncResource { return bed.Selection(selected()) }
 
 // deployment is Clusterpedia on a host cluster of its own.
 type deployment struct {
@@ -208,14 +196,7 @@ func expected(ctx context.Context, gvr schema.GroupVersionResource) (map[string]
 		}
 		for i := range list.Items {
 			u := &list.Items[i]
-			u.SetManagedFields(nil)
-			annotations := u.GetAnnotations()
-			if annotations == nil {
-				annotations = map[string]string{}
-			}
-			delete(annotations, lastAppliedAnnotation)
-			annotations[clusterAnnotation] = m.Name
-			u.SetAnnotations(annotations)
+			bed.MakeStored(u, m.Name)
 			objects[m.Name+"/"+u.GetNamespace()+"/"+u.GetName()] = u
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,12 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
-	"clusterpedia.io/testbed/build"
+	"clusterpedia.io/e2e/bed"
 	"clusterpedia.io/testbed/cluster"
 	"clusterpedia.io/testbed/database"
-	"clusterpedia.io/testbed/sample"
 )
 
 const (
@@ -40,8 +37,8 @@ func lasting(brief, long time.Duration) time.Duration {
 	return brief
 }
 
-// bed is what all tests share: the built programs, a host cluster, and database servers.
-type bed struct {
+// fixture is what all tests share: the built programs, a host cluster, and database servers.
+type fixture struct {
 	// root of the repository; bin holds the built servers; binaries is the directory
 	// of kube-apiserver and etcd.
 	root, bin, binaries string
@@ -50,23 +47,18 @@ type bed struct {
 	servers             map[engine]*database.Server
 }
 
-var shared bed
+var shared fixture
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	code, err := run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		code = 1
-	}
-	os.Exit(code) //nolint:forbidigo // this is a main
+	bed.Exit(m, run)
 }
 
 func run(m *testing.M) (code int, err error) {
 	if testing.Short() {
 		return m.Run(), nil // the tests that need clusters skip themselves
 	}
-	if err := shared.locate(); err != nil {
+	if shared.root, shared.bin, err = bed.Locate("../../..", "clustersynchro-manager", "plugins/internalstorage.so"); err != nil {
 		return 0, err
 	}
 	if shared.dir, err = os.MkdirTemp("", "clusterpedia-fault-"); err != nil {
@@ -83,29 +75,9 @@ func run(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-// locate finds what was built: $CLUSTERPEDIA_BIN, or bin/ of the repository.
-func (b *bed) locate() error {
+func (b *fixture) start(ctx context.Context) error {
 	var err error
-	if b.root, err = filepath.Abs("../../.."); err != nil {
-		return err
-	}
-	if b.bin = os.Getenv("CLUSTERPEDIA_BIN"); b.bin == "" {
-		b.bin = filepath.Join(b.root, "bin")
-	}
-	if b.bin, err = filepath.Abs(b.bin); err != nil {
-		return err
-	}
-	for _, file := range []string{"clustersynchro-manager", "plugins/internalstorage.so"} {
-		if _, err := os.Stat(filepath.Join(b.bin, file)); err != nil {
-			return fmt.Errorf("%w; build it with: make all", err)
-		}
-	}
-	return nil
-}
-
-func (b *bed) start(ctx context.Context) error {
-	var err error
-	if b.binaries, err = build.Programs(ctx, filepath.Join(b.root, "hack", "testbed"), os.Stderr, build.ControlPlane()...); err != nil {
+	if b.binaries, err = bed.ControlPlane(ctx, b.root); err != nil {
 		return err
 	}
 	b.servers = map[engine]*database.Server{}
@@ -118,7 +90,7 @@ func (b *bed) start(ctx context.Context) error {
 	return b.host.Start(ctx)
 }
 
-func (b *bed) stop() error {
+func (b *fixture) stop() error {
 	var errs []error
 	if b.host != nil {
 		errs = append(errs, b.host.Remove())
@@ -146,32 +118,15 @@ func startMember(t *testing.T, name string, args ...string) *member {
 	}
 	m := &member{Cluster: &cluster.Cluster{Name: name, Dir: filepath.Join(shared.dir, name), Binaries: shared.binaries, Args: args}}
 	t.Cleanup(func() { require.NoError(t, m.Remove()) })
-	require.NoError(t, m.Start(t.Context()))
 	var err error
-	m.config, err = clientcmd.BuildConfigFromFlags("", m.Kubeconfig())
+	m.config, m.client, err = bed.StartMember(t.Context(), m.Cluster)
 	require.NoError(t, err)
-	m.config.QPS = -1
-	m.client, err = dynamic.NewForConfig(m.config)
-	require.NoError(t, err)
-	require.NoError(t, sample.Load(t.Context(), m.config, sample.Defaults()))
 	return m
 }
 
-// eventually calls check until it returns nil, and fails the test with its last
-// error if it does not within limit.
 func eventually(t *testing.T, limit time.Duration, check func() error) {
 	t.Helper()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(limit); ; <-tick.C {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			require.NoError(t, err, "after %s", limit)
-		}
-	}
+	bed.Eventually(t, limit, check)
 }
 
 // pause waits, unless the test is over.

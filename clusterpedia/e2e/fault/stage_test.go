@@ -5,11 +5,9 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,15 +17,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"clusterpedia.io/e2e/bed"
 	"clusterpedia.io/testbed/database"
 	"clusterpedia.io/testbed/process"
 	"clusterpedia.io/testbed/sample"
 	"clusterpedia.io/testbed/stack"
-)
-
-const (
-	clusterAnnotation     = "shadow.clusterpedia.io/cluster-name"
-	lastAppliedAnnotation = "kubectl.kubernetes.io/last-applied-configuration"
 )
 
 var (
@@ -42,18 +36,6 @@ func selected() []schema.GroupVersionResource {
 		configMaps, secrets, sample.Widgets, core.WithResource("pods"), core.WithResource("services"), core.WithResource("namespaces"), core.WithResource("nodes"),
 		apps.WithResource("deployments"), apps.WithResource("replicasets"),
 	}
-}
-
-func selection() []stack.SyncResource {
-	byGroup := map[string][]string{}
-	for _, r := range selected() {
-		byGroup[r.Group] = append(byGroup[r.Group], r.Resource)
-	}
-	var all []stack.SyncResource
-	for _, group := range slices.Sorted(maps.Keys(byGroup)) {
-		all = append(all, stack.SyncResource{Group: group, Resources: byGroup[group]})
-	}
-	return all
 }
 
 // scene says what a stage is made of; zero values are the usual.
@@ -119,7 +101,7 @@ func newStage(t *testing.T, m *member, o scene) *stage {
 	if kubeconfig == "" {
 		kubeconfig = m.Kubeconfig()
 	}
-	require.NoError(t, s.AddCluster(t.Context(), s.name, kubeconfig, selection()...))
+	require.NoError(t, s.AddCluster(t.Context(), s.name, kubeconfig, bed.Selection(selected())...))
 	require.NoError(t, s.WaitSynced(t.Context(), s.name, syncLimit, nil))
 	s.converge()
 	first := s.tally(0)
@@ -244,14 +226,7 @@ func (s *stage) expected(ctx context.Context) (map[string]document, error) {
 		}
 		for i := range list.Items {
 			u := &list.Items[i]
-			u.SetManagedFields(nil)
-			annotations := u.GetAnnotations()
-			if annotations == nil {
-				annotations = map[string]string{}
-			}
-			delete(annotations, lastAppliedAnnotation)
-			annotations[clusterAnnotation] = s.name
-			u.SetAnnotations(annotations)
+			bed.MakeStored(u, s.name)
 			text, err := json.Marshal(u.Object)
 			if err != nil {
 				return nil, err

@@ -20,7 +20,7 @@ import (
 	_ "github.com/mattn/go-sqlite3"
 	"github.com/stretchr/testify/require"
 
-	"clusterpedia.io/testbed/build"
+	"clusterpedia.io/e2e/bed"
 	"clusterpedia.io/testbed/cluster"
 	"clusterpedia.io/testbed/process"
 	"clusterpedia.io/testbed/stack"
@@ -43,7 +43,6 @@ type bench struct {
 	*stack.Stack
 	b       *testing.B
 	dir     string
-	root    string
 	metrics string
 	member  *member
 	manager *process.Process
@@ -56,14 +55,9 @@ func newBench(b *testing.B, storage, config string, podCount int) *bench {
 		s.member.CloseClientConnections()
 		s.member.Close()
 	})
-	var err error
-	s.root, err = filepath.Abs("../../..")
+	root, bin, err := bed.Locate("../../..", "clustersynchro-manager", "plugins/internalstorage.so")
 	require.NoError(b, err)
-	bin := os.Getenv("CLUSTERPEDIA_BIN")
-	if bin == "" {
-		bin = filepath.Join(s.root, "bin")
-	}
-	binaries, err := build.Programs(b.Context(), filepath.Join(s.root, "hack", "testbed"), os.Stderr, build.ControlPlane()...)
+	binaries, err := bed.ControlPlane(b.Context(), root)
 	require.NoError(b, err)
 	host := &cluster.Cluster{Name: "host", Dir: filepath.Join(s.dir, "host"), Binaries: binaries}
 	b.Cleanup(func() { require.NoError(b, host.Remove()) })
@@ -72,7 +66,7 @@ func newBench(b *testing.B, storage, config string, podCount int) *bench {
 	require.NoError(b, err)
 	s.metrics = fmt.Sprintf("http://127.0.0.1:%d", free[0])
 	s.Stack = &stack.Stack{
-		Host: host, Dir: filepath.Join(s.dir, "servers"), Bin: bin, CRDs: filepath.Join(s.root, "charts", "clusterpedia", "crds"),
+		Host: host, Dir: filepath.Join(s.dir, "servers"), Bin: bin, CRDs: filepath.Join(root, "charts", "clusterpedia", "crds"),
 		Storage: storage, StorageConfig: config,
 		ManagerArgs: []string{
 			"--metrics-port", fmt.Sprint(free[0]),
