@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
@@ -122,7 +121,7 @@ func Eventually(t *testing.T, limit time.Duration, check func() error) {
 			return
 		}
 		if time.Now().After(deadline) {
-			require.NoError(t, err, "after %s", limit)
+			t.Fatalf("after %s: %v", limit, err)
 		}
 	}
 }

@@ -12,7 +12,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"clusterpedia.io/e2e/bed"
 	"clusterpedia.io/testbed/cluster"
@@ -44,6 +46,7 @@ type fixture struct {
 	root, bin, binaries string
 	dir                 string
 	host                *cluster.Cluster
+	client              kubernetes.Interface
 	servers             map[engine]*database.Server
 }
 
@@ -87,7 +90,16 @@ func (b *fixture) start(ctx context.Context) error {
 		}
 	}
 	b.host = &cluster.Cluster{Name: "host", Dir: filepath.Join(b.dir, "host"), Binaries: b.binaries}
-	return b.host.Start(ctx)
+	if err := b.host.Start(ctx); err != nil {
+		return err
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", b.host.Kubeconfig())
+	if err != nil {
+		return err
+	}
+	config.QPS = -1
+	b.client, err = kubernetes.NewForConfig(config)
+	return err
 }
 
 func (b *fixture) stop() error {

@@ -9,9 +9,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"clusterpedia.io/testbed/process"
 	"clusterpedia.io/testbed/stack"
@@ -184,13 +181,8 @@ func (s *stage) readEpoch(lock string) (epoch int64, err error) {
 func (s *stage) stopBetweenRenewals(p *process.Process, inTransaction bool) bool {
 	s.t.Helper()
 	s.epoch()
-	config, err := clientcmd.BuildConfigFromFlags("", shared.host.Kubeconfig())
-	require.NoError(s.t, err)
-	config.QPS = -1
-	host, err := kubernetes.NewForConfig(config)
-	require.NoError(s.t, err)
 	renewed := func() time.Time {
-		lease, err := host.CoordinationV1().Leases(stack.Namespace).Get(s.t.Context(), "clusterpedia-clustersynchro-manager-"+s.name, metav1.GetOptions{})
+		lease, err := s.lease()
 		require.NoError(s.t, err)
 		return lease.Spec.RenewTime.Time
 	}
