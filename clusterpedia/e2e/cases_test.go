@@ -70,7 +70,7 @@ func cases() []caseOf {
 		shown(41, "a health check that hangs", unitTests+"TestHangingHealthCheck"),
 		shown(42, "a version that cannot be read", unitTests+"TestVersionFailsWhileHealthy"),
 		shown(43, "times of conditions", unitTests+"TestConditionTimes"),
-		shown(45, "warnings of unhealthy clusters", "clusterpedia/internal/apiserver/collections TestWarnings", e2eTests+"TestTroubleshooting"),
+		shown(45, "warnings of unhealthy clusters", "clusterpedia/internal/apiserver/resources TestWarnings", "clusterpedia/internal/apiserver/collections TestWarnings"),
 
 		shown(46, "versions that are chosen", negotiated+"TestNegotiate"),
 		shown(47, "the status of a resource", unitTests+"TestSyncs"),

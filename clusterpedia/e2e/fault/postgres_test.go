@@ -9,9 +9,9 @@ import (
 )
 
 // retryableStates are SQLSTATEs of failures that pass: serialization failure, deadlock,
-// too many connections, out of memory, shutdown, cannot connect now, read only, I/O error.
+// too many connections, out of memory, shutdown, crash, cannot connect now, read only, I/O error.
 func retryableStates() []string {
-	return []string{"40001", "40P01", "53300", "53200", "57P01", "57P03", "25006", "58030"}
+	return []string{"40001", "40P01", "53300", "53200", "57P01", "57P02", "57P03", "25006", "58030"}
 }
 
 // forwardPostgres copies what a client of PostgreSQL sends, message by message. What is sent

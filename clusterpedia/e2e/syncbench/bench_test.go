@@ -28,7 +28,7 @@ import (
 
 const (
 	// pods of the first copy, and of the restarts on a database.
-	pods, storedPods = 100_000, 5_000
+	pods, storedPods = 100_000, 10_000
 	syncLimit        = 5 * time.Minute
 	stopLimit        = 20 * time.Second
 	// flap is how long the member fails its health checks: longer than the two checks

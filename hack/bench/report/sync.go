@@ -121,7 +121,7 @@ func (s *Sync) section(out *strings.Builder) {
 ## Synchronization
 
 The built `+"`clustersynchro-manager`"+`, as a process: it copies 100,000 pods of 8 KiB from a stand-in of a member's API
-server, in pages, into a storage layer that forgets them; and 5,000 into SQLite, whose triggers count the rows that are
+server, in pages, into a storage layer that forgets them; and 10,000 into SQLite, whose triggers count the rows that are
 written later on. Commit %s; %s.
 %s; load average %s.
 
