@@ -152,6 +152,11 @@ type Dialect interface {
 	// still the same one, by uid.
 	Upsert(columns, keep []string) string
 
+	// Batch returns the statement that writes a batch, unless another writer's epoch is
+	// recorded, and selects the epoch that is, if one is to be checked. Without a batch, it
+	// only tells whether there is such a statement.
+	Batch(b *Batch) (Expr, bool)
+
 	// InsertIgnore returns a statement that inserts so many rows and leaves those
 	// alone that are there.
 	InsertIgnore(table string, columns []string, rows int) string

@@ -44,14 +44,12 @@ func (r Row) Values(d dialect.Dialect) ([]any, error) {
 		deleted = &t
 	}
 	var owners *string
-	// Nearly all objects have one owner, or none: then owner_uid says it all.
-	if len(r.Owners) > 1 || len(r.Owners) == 1 && r.Owners[0] != r.Controller {
-		text, err := json.Marshal(r.Owners)
-		if err != nil {
-			return nil, fmt.Errorf("owners: %w", err)
-		}
-		s := string(text)
-		owners = &s
+	text, err := ownersText(r.Object)
+	if err != nil {
+		return nil, err
+	}
+	if text != "" {
+		owners = &text
 	}
 	values := []any{
 		r.Group, r.Version, r.Resource.Resource, r.Cluster, r.Namespace, r.Name, r.Kind, r.Controller, r.UID,

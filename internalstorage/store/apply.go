@@ -27,33 +27,38 @@ func (s *Store) Apply(ctx context.Context, w storage.Writer, changes []storage.C
 	if err := check(w, changes); err != nil {
 		return err
 	}
-	err := s.transaction(ctx, w, func(tx *gorm.DB) error {
-		// Events are recorded with what is stored by then, so the order between
-		// them and objects stays.
-		for rest := changes; len(rest) > 0; {
-			events := rest[0].Event != nil
-			end := slices.IndexFunc(rest, func(c storage.Change) bool { return (c.Event != nil) != events })
-			if end < 0 {
-				end = len(rest)
-			}
-			run := rest[:end]
-			rest = rest[end:]
-			var err error
-			if events {
-				err = s.recordEvents(tx, w.Cluster, run)
-			} else {
-				err = s.writeObjects(tx, run)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	written, err := s.applyAtOnce(ctx, w, changes)
+	if err == nil && !written {
+		err = s.transaction(ctx, w, func(tx *gorm.DB) error { return s.write(tx, w.Cluster, changes) })
+	}
 	if err == nil {
 		s.growth.wrote(len(changes))
 	}
 	return s.applyError(ctx, err, changes)
+}
+
+// write makes changes in their order. Events are recorded with what is stored by then,
+// so the order between them and objects stays.
+func (s *Store) write(tx *gorm.DB, cluster string, changes []storage.Change) error {
+	for rest := changes; len(rest) > 0; {
+		events := rest[0].Event != nil
+		end := slices.IndexFunc(rest, func(c storage.Change) bool { return (c.Event != nil) != events })
+		if end < 0 {
+			end = len(rest)
+		}
+		run := rest[:end]
+		rest = rest[end:]
+		var err error
+		if events {
+			err = s.recordEvents(tx, cluster, run)
+		} else {
+			err = s.writeObjects(tx, cluster, outcomeOf(run))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // applyError names the object that cannot be stored, where that is clear.
@@ -99,13 +104,20 @@ func check(w storage.Writer, changes []storage.Change) error {
 // transaction runs fn with the writer's epoch checked, and again if it met another
 // transaction.
 func (s *Store) transaction(ctx context.Context, w storage.Writer, fn func(*gorm.DB) error) error {
-	for attempt := 1; ; attempt++ {
-		err := s.writer.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+	return s.retried(ctx, func() error {
+		return s.writer.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 			if err := s.fence(tx, w); err != nil {
 				return err
 			}
 			return fn(tx)
 		})
+	})
+}
+
+// retried runs a transaction, and again if it met another one.
+func (s *Store) retried(ctx context.Context, transaction func() error) error {
+	for attempt := 1; ; attempt++ {
+		err := transaction()
 		if err == nil || attempt == attempts || s.dialect().Classify(err) != dialect.Conflict {
 			return err
 		}
@@ -159,34 +171,16 @@ func (s *Store) raiseEpoch(tx *gorm.DB, w storage.Writer) error {
 }
 
 // writeObjects stores and deletes what a run of changes leaves in the end.
-func (s *Store) writeObjects(tx *gorm.DB, changes []storage.Change) error {
-	puts := map[storage.Key]*storage.Object{}
-	var deletes, order []storage.Key
-	for _, c := range changes {
-		if c.Delete != nil {
-			// Also before a later Put: the events go with the object.
-			deletes = append(deletes, *c.Delete)
-			delete(puts, *c.Delete)
-			continue
-		}
-		puts[c.Put.Key] = c.Put
-		order = append(order, c.Put.Key)
+func (s *Store) writeObjects(tx *gorm.DB, cluster string, out outcome) error {
+	if _, ok := s.dialect().Batch(nil); ok {
+		return s.writeBatches(tx, cluster, out)
 	}
-	for part := range slices.Chunk(deletes, chunk) {
+	for part := range slices.Chunk(out.deletes, chunk) {
 		if err := s.deleteKeys(tx, part); err != nil {
 			return err
 		}
 	}
-	var objects []*storage.Object
-	for _, key := range order {
-		if o, ok := puts[key]; ok {
-			objects = append(objects, o)
-			delete(puts, key)
-		}
-	}
-	// In one order for all writers, so that none waits for another in a circle.
-	slices.SortFunc(objects, func(a, b *storage.Object) int { return a.Key.Compare(b.Key) })
-	for part := range slices.Chunk(objects, chunk) {
+	for part := range slices.Chunk(out.puts, chunk) {
 		if err := s.upsert(tx, part); err != nil {
 			return err
 		}
@@ -211,10 +205,10 @@ func (s *Store) upsert(tx *gorm.DB, objects []*storage.Object) error {
 	for i, c := range columns {
 		quoted[i] = s.dialect().Column(c)
 	}
-	now := time.Now().UTC().Truncate(time.Millisecond)
-	var args []any
+	at := now()
+	args := make([]any, 0, len(columns)*len(objects))
 	for _, o := range objects {
-		values, err := rows.Row{Object: o, SyncedAt: now}.Values(s.dialect())
+		values, err := rows.Row{Object: o, SyncedAt: at}.Values(s.dialect())
 		if err != nil {
 			return fmt.Errorf("%s: %w", o.Key, err)
 		}

@@ -39,7 +39,9 @@ type Store struct {
 	// blocks and rows are the memory of lists; rows holds *[]row.
 	blocks rows.Blocks
 	rows   sync.Pool
-	growth *growth
+	// documents holds *[]byte, the memory of batches that are written.
+	documents sync.Pool
+	growth    *growth
 	// stop ends what goes on behind; background waits for it.
 	stop       context.CancelFunc
 	background sync.WaitGroup
