@@ -16,6 +16,9 @@ import (
 const (
 	batchRows  = 1000
 	batchBytes = 8 << 20
+	// documentsStep is what the memory for documents grows by, so that it serves the next
+	// batch too.
+	documentsStep = 1 << 20
 )
 
 // outcome is what a run of changes leaves in the end. What is deleted is deleted before
@@ -89,7 +92,7 @@ func (s *Store) applyAtOnce(ctx context.Context, w storage.Writer, changes []sto
 func (s *Store) batch(w storage.Writer, out outcome) (statement dialect.Expr, free func(), err error) {
 	memory, ok := s.documents.Get().(*[]byte)
 	if size := out.bytes(); !ok || cap(*memory) < size {
-		lent := make([]byte, 0, size)
+		lent := make([]byte, 0, (size/documentsStep+1)*documentsStep)
 		memory = &lent
 	}
 	free = func() { s.documents.Put(memory) }
