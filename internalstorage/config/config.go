@@ -34,6 +34,9 @@ type Config struct {
 	SSLKeyFile      string `json:"sslKeyFile"`
 	SSLRootCertFile string `json:"sslRootCertFile"`
 
+	// Mode is how documents are kept: compatible, which v0.9 can go on with, or lean.
+	Mode string `json:"mode"`
+
 	ConnPool ConnPool        `json:"connPool"`
 	MySQL    MySQL           `json:"mysql"`
 	Postgres Postgres        `json:"postgres"`
@@ -103,6 +106,12 @@ type Metrics struct {
 	Disable                bool     `json:"disable"`
 	DBStatsRefreshInterval Duration `json:"dbStatsRefreshInterval"`
 }
+
+// The modes in which documents are kept.
+const (
+	Compatible = "compatible"
+	Lean       = "lean"
+)
 
 // Defaults of the connection pool.
 const (
@@ -220,6 +229,17 @@ func ordersWithIndex(databaseType string) []string {
 func (c *Config) complete() error {
 	if c.Type == "" {
 		return errors.New("Type is required, but blank") //nolint:staticcheck // as users know it
+	}
+	switch c.Mode {
+	case "":
+		c.Mode = Compatible
+	case Compatible:
+	case Lean:
+		if c.Type != "postgres" {
+			return fmt.Errorf("mode %s is for type postgres; with type %s leave mode out", c.Mode, c.Type)
+		}
+	default:
+		return fmt.Errorf("mode must be %s or %s, not %q", Compatible, Lean, c.Mode)
 	}
 	if c.ConnPool.MaxIdleConns <= 0 {
 		c.ConnPool.MaxIdleConns = defaultMaxIdleConns

@@ -56,6 +56,8 @@ func TestErrors(t *testing.T) {
 		`{"type":"sqlite","log":{"level":"loud"}}`:                "log level must be one of [Silent, Error, Warn, Info], Default is 'Warn'",
 		`{"type":"sqlite","conPool":{}}`:                          `storage.yaml: json: unknown field "conPool"; mend it, or set strict: false`,
 		`{"type":"sqlite","queryTimeout":"-1s"}`:                  "queryTimeout must not be negative",
+		`{"type":"postgres","mode":"fast"}`:                       `mode must be compatible or lean, not "fast"`,
+		`{"type":"mysql","mode":"lean"}`:                          "mode lean is for type postgres; with type mysql leave mode out",
 		`{"type":["sqlite"]}`:                                     "storage.yaml: json: cannot unmarshal array",
 		`{"type":"sqlite","connPool":{"connMaxLifetime":"long"}}`: `storage.yaml: time: invalid duration "long"`,
 	} {

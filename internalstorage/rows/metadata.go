@@ -8,6 +8,9 @@ import (
 // errMalformed says that a stored document is no JSON object.
 var errMalformed = errors.New("the stored document is malformed")
 
+// Metadata returns a document's apiVersion, kind and metadata.
+func Metadata(doc []byte) ([]byte, error) { return onlyMetadata(nil, doc) }
+
 // onlyMetadata appends to dst a document's apiVersion, kind and metadata, as they are
 // spelled in it. The document was valid when it was stored: only its structure is
 // looked at, and only as far as these three go.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"clusterpedia.io/internalstorage/dialect"
+	"clusterpedia.io/internalstorage/packed"
 	"clusterpedia.io/storage-api/object"
 )
 
@@ -82,6 +83,9 @@ type Scanner struct {
 	deleted *time.Time
 	created time.Time
 	synced  time.Time
+	// unpacker restores documents, into scratch those that are not given out.
+	unpacker packed.Unpacker
+	scratch  []byte
 	// ownerUIDs is where the owners of many objects stand.
 	ownerUIDs []string
 }
@@ -229,11 +233,21 @@ func (s *Scanner) readDocument(o *object.Object) (err error) {
 		rest = s.texts[document]
 	}
 	switch {
+	case s.document == NoDocument:
+	case packed.Is(rest) && s.document == WholeDocument:
+		var size int
+		if size, err = packed.Size(rest); err == nil {
+			o.JSON, err = s.unpacker.Append(s.memory.take(size), rest)
+		}
+	case packed.Is(rest):
+		if s.scratch, err = s.unpacker.Append(s.scratch[:0], rest); err == nil {
+			o.JSON, err = onlyMetadata(s.memory.take(len(s.scratch)+1), s.scratch)
+		}
 	case s.document == WholeDocument:
 		o.JSON = append(append(s.memory.take(len(first)+len(rest)), first...), rest...)
-	case s.document == OnlyMetadata && first != nil:
+	case first != nil:
 		o.JSON = append(append(s.memory.take(len(first)+1), first...), '}')
-	case s.document == OnlyMetadata:
+	default:
 		o.JSON, err = onlyMetadata(s.memory.take(len(rest)+1), rest)
 	}
 	return err

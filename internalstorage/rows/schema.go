@@ -189,6 +189,22 @@ func unless(ok bool, err error) error {
 	return err
 }
 
+// markLean stands among the numbers of migrations, beyond all of them, once there may be
+// documents of mode lean.
+const markLean = 1000
+
+// RememberLean has the database remember that it may hold documents of mode lean.
+func RememberLean(ctx context.Context, db *gorm.DB, d dialect.Dialect) error {
+	return db.WithContext(ctx).Exec(d.InsertIgnore("clusterpedia_schema", []string{"version"}, 1), markLean).Error
+}
+
+// HasLean reports whether the database may hold documents of mode lean.
+func HasLean(ctx context.Context, db *gorm.DB) (bool, error) {
+	var found []int
+	err := db.WithContext(ctx).Raw("SELECT 1 FROM clusterpedia_schema WHERE version = ?", markLean).Scan(&found).Error
+	return len(found) > 0, err
+}
+
 // Empty reports whether there are no rows.
 func Empty(ctx context.Context, db *gorm.DB) (bool, error) {
 	var found []int

@@ -23,6 +23,9 @@ type Expr = dialect.Expr
 type Builder struct {
 	dialect dialect.Dialect
 	query   *query.Query
+	// NoLists says that documents may stand in the database without their lists: Where then
+	// leaves out the conditions that NeedLists returns.
+	NoLists bool
 	// aliases counts the table aliases given out.
 	aliases int
 }
@@ -82,6 +85,9 @@ func (b *Builder) Where() (Expr, error) {
 	for _, r := range fields {
 		if err := checkLists(r.Path); err != nil {
 			return Expr{}, err
+		}
+		if b.NoLists && needsLists(r) {
+			continue
 		}
 		condition, err := b.field(r)
 		if err != nil {
@@ -244,6 +250,23 @@ func checkLists(path []query.PathElement) error {
 		}
 	}
 	return nil
+}
+
+// NeedLists returns the conditions of a query that need what is in a document's lists.
+func NeedLists(q *query.Query) (need []query.FieldRequirement) {
+	for _, r := range q.Fields {
+		if needsLists(r) {
+			need = append(need, r)
+		}
+	}
+	return need
+}
+
+// needsLists says whether a path leads into a list, or a value may be the text of a list or
+// of something that has one in it. Whether there is a list can be told without.
+func needsLists(r query.FieldRequirement) bool {
+	return slices.ContainsFunc(r.Path, func(e query.PathElement) bool { return e.List }) ||
+		slices.ContainsFunc(r.Values, func(v string) bool { return strings.HasPrefix(v, "[") || strings.HasPrefix(v, "{") })
 }
 
 // field returns the condition on the part of the document that a path leads to.

@@ -27,6 +27,9 @@ func (s *Store) Apply(ctx context.Context, w storage.Writer, changes []storage.C
 	if err := check(w, changes); err != nil {
 		return err
 	}
+	if err := s.rememberLean(ctx); err != nil {
+		return s.fail(ctx, "apply", err)
+	}
 	written, err := s.applyAtOnce(ctx, w, changes)
 	if err == nil && !written {
 		err = s.transaction(ctx, w, func(tx *gorm.DB) error { return s.write(tx, w.Cluster, changes) })

@@ -96,7 +96,7 @@ func (s *Store) batch(w storage.Writer, out outcome) (statement dialect.Expr, fr
 		memory = &lent
 	}
 	free = func() { s.documents.Put(memory) }
-	b, err := rows.NewBatch(w.Cluster, w.Epoch, out.deletes, out.puts, now(), *memory)
+	b, err := rows.NewBatch(w.Cluster, w.Epoch, out.deletes, out.puts, now(), s.packer, *memory)
 	if err != nil {
 		free()
 		return dialect.Expr{}, nil, err

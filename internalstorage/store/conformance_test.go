@@ -133,3 +133,16 @@ func TestMariaDB(t *testing.T) {
 	dsn(t, "TEST_MYSQL_DSN")
 	run(t, mysqlOn("TEST_MYSQL_DSN"), nil)
 }
+
+// TestPostgreSQLLean runs the contract's suite in mode lean.
+func TestPostgreSQLLean(t *testing.T) {
+	t.Parallel()
+	dsn(t, "TEST_POSTGRES_DSN")
+	run(t, lean, nil)
+}
+
+func lean(t testing.TB) map[string]any {
+	config := postgres(t)
+	config["mode"] = "lean"
+	return config
+}

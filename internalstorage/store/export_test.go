@@ -7,7 +7,7 @@ import (
 
 // ListStatement is what a list of the query begins with.
 func (s *Store) ListStatement(q *query.Query) (dialect.Expr, error) {
-	l, err := s.lister(q, "")
+	l, err := s.lister(q, "", false)
 	if err != nil {
 		return dialect.Expr{}, err
 	}

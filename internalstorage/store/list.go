@@ -46,10 +46,11 @@ func (s *Store) List(ctx context.Context, q *query.Query, yield func(*storage.Ob
 }
 
 // lister returns the lister of a query, with a column beyond the objects if extra is not
-// empty. It must be freed.
-func (s *Store) lister(q *query.Query, extra string) (*lister, error) {
+// empty; lean leaves out what listFiltered evaluates. It must be freed.
+func (s *Store) lister(q *query.Query, extra string, lean bool) (*lister, error) {
 	d := s.dialect()
 	b := sqlquery.New(d, q)
+	b.NoLists = lean
 	where, err := b.Where()
 	if err != nil {
 		return nil, err
@@ -78,9 +79,10 @@ func (s *Store) lister(q *query.Query, extra string) (*lister, error) {
 	return l, nil
 }
 
-// list lists objects, with a column beyond them if extra is not empty.
-func (s *Store) list(ctx context.Context, q *query.Query, extra string, yield func(*row) error) (page storage.Page, err error) {
-	l, err := s.lister(q, extra)
+// listRows lists objects that the database finds, with a column beyond them if extra is not
+// empty.
+func (s *Store) listRows(ctx context.Context, q *query.Query, extra string, lean bool, yield func(*row) error) (page storage.Page, err error) {
+	l, err := s.lister(q, extra, lean)
 	if err != nil {
 		return page, err
 	}

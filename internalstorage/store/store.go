@@ -20,6 +20,7 @@ import (
 
 	"clusterpedia.io/internalstorage/config"
 	"clusterpedia.io/internalstorage/dialect"
+	"clusterpedia.io/internalstorage/packed"
 	"clusterpedia.io/internalstorage/rows"
 	"clusterpedia.io/internalstorage/sqlquery"
 	"clusterpedia.io/storage-api/query"
@@ -42,6 +43,10 @@ type Store struct {
 	// documents holds *[]byte, the memory of batches that are written.
 	documents sync.Pool
 	growth    *growth
+	// packer packs documents in mode lean; nil in the other. lean says that the database is
+	// known to hold such documents.
+	packer *packed.Packer
+	lean   atomic.Bool
 	// stop ends what goes on behind; background waits for it.
 	stop       context.CancelFunc
 	background sync.WaitGroup
@@ -104,6 +109,9 @@ func open(ctx context.Context, settings storage.Settings) (*Store, error) {
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if c.Mode == config.Lean {
+		s.packer = &packed.Packer{}
 	}
 	s.current.Store(&d)
 	s.growth = newGrowth()
