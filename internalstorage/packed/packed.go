@@ -38,16 +38,33 @@ var ErrDamaged = errors.New("the packed document is damaged")
 func Is(stored []byte) bool { return len(stored) > 0 && stored[0] == mark }
 
 // Packer packs documents. It may be used concurrently; its zero value is ready.
-type Packer struct{ writers sync.Pool }
+type Packer struct{ encoders, writers sync.Pool }
 
+// Append appends a document in packed form: the mark, the document's size and CRC, and a
+// raw DEFLATE stream with the dictionary.
+func (p *Packer) Append(dst, doc []byte) ([]byte, error) {
+	dst = binary.AppendUvarint(append(dst, mark), uint64(len(doc)))
+	dst = binary.BigEndian.AppendUint32(dst, crc32.ChecksumIEEE(doc))
+	e, ok := p.encoders.Get().(*encoder)
+	if !ok {
+		e = newEncoder()
+	}
+	defer p.encoders.Put(e)
+	begin := len(dst)
+	dst = e.append(dst, doc)
+	if len(dst)-begin <= len(doc)/2 {
+		return dst, nil
+	}
+	return p.appendBest(dst[:begin], doc)
+}
+
+// writer takes longer than an encoder, and makes more of what nothing was like before.
 type writer struct {
 	out    bytes.Buffer
 	stream *flate.Writer
 }
 
-// Append appends a document in packed form: the mark, the document's size and CRC, and a
-// raw DEFLATE stream with the dictionary.
-func (p *Packer) Append(dst, doc []byte) ([]byte, error) {
+func (p *Packer) appendBest(dst, doc []byte) ([]byte, error) {
 	w, ok := p.writers.Get().(*writer)
 	if !ok {
 		w = &writer{}
@@ -65,8 +82,6 @@ func (p *Packer) Append(dst, doc []byte) ([]byte, error) {
 	if err := w.stream.Close(); err != nil {
 		return dst, err
 	}
-	dst = binary.AppendUvarint(append(dst, mark), uint64(len(doc)))
-	dst = binary.BigEndian.AppendUint32(dst, crc32.ChecksumIEEE(doc))
 	return append(dst, w.out.Bytes()...), nil
 }
 
@@ -101,9 +116,9 @@ func (u *Unpacker) Append(dst, stored []byte) ([]byte, error) {
 		return dst, err
 	}
 	u.in.Reset(stored[length:])
-	if u.stream == nil {
+	if again, ok := u.stream.(flate.Resetter); !ok {
 		u.stream = flate.NewReaderDict(&u.in, []byte(dictionary))
-	} else if err := u.stream.(flate.Resetter).Reset(&u.in, []byte(dictionary)); err != nil {
+	} else if err := again.Reset(&u.in, []byte(dictionary)); err != nil {
 		return dst, err
 	}
 	at := len(dst)

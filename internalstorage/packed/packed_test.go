@@ -2,9 +2,12 @@ package packed
 
 import (
 	"bytes"
+	"compress/flate"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"io"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -113,4 +116,54 @@ func FuzzUnpack(f *testing.F) {
 		}
 		_, _ = new(Unpacker).Append(nil, stored)
 	})
+}
+
+// FuzzPack restores what was packed, by both ways of compression.
+func FuzzPack(f *testing.F) {
+	f.Add(`{"apiVersion":"v1"}`, 3)
+	f.Add(dictionary, 9)
+	f.Fuzz(func(t *testing.T, doc string, times int) {
+		doc = strings.Repeat(doc, min(max(times, 1), 200))
+		e := newEncoder()
+		for range 2 { // the second time beside what is left of the first
+			stream := e.append(nil, []byte(doc))
+			got, err := io.ReadAll(flate.NewReaderDict(bytes.NewReader(stream), []byte(dictionary)))
+			require.NoError(t, err)
+			require.Equal(t, doc, string(got))
+		}
+		stored, err := new(Packer).Append(nil, []byte(doc))
+		require.NoError(t, err)
+		got, err := new(Unpacker).Append(nil, stored)
+		require.NoError(t, err)
+		require.Equal(t, doc, string(got))
+	})
+}
+
+// TestEncoder goes through all lengths of matches, and many distances.
+func TestEncoder(t *testing.T) {
+	t.Parallel()
+	var e *encoder
+	random := rand.New(rand.NewPCG(1, 2))
+	for round := range 300 {
+		if round%100 == 0 {
+			e = newEncoder()
+		}
+		if round == 150 {
+			e.base = 1<<32 - 200_000 // soon it begins anew
+		}
+		var doc []byte
+		for len(doc) < 100*round {
+			if len(doc) > 0 && random.IntN(3) > 0 {
+				at := random.IntN(len(doc))
+				doc = append(doc, doc[at:min(len(doc), at+random.IntN(400))]...)
+			} else {
+				for range random.IntN(30) {
+					doc = append(doc, byte(random.IntN(256)))
+				}
+			}
+		}
+		got, err := io.ReadAll(flate.NewReaderDict(bytes.NewReader(e.append(nil, doc)), []byte(dictionary)))
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(doc, got))
+	}
 }
