@@ -31,6 +31,8 @@ type postgres struct {
 	fieldIndex bool
 	// orders are the columns that have an index for lists that are sorted by them.
 	orders []string
+	// lean is the mode in which documents are kept.
+	lean bool
 }
 
 func (postgres) Name() string { return "postgres" }
@@ -114,7 +116,7 @@ func postgresDSN(c *config.Config) (string, error) {
 
 func (postgres) KeyType() string { return `varchar(253) COLLATE "C"` }
 
-func (postgres) Tables() []string {
+func (p postgres) Tables() []string {
 	return []string{
 		`CREATE TABLE resources (
 	id bigserial PRIMARY KEY,
@@ -125,7 +127,7 @@ func (postgres) Tables() []string {
 	resource_version varchar(253) COLLATE "C" NOT NULL,
 	object jsonb NOT NULL, events jsonb, event_resource_versions jsonb,
 	created_at timestamptz NOT NULL, synced_at timestamptz NOT NULL, deleted_at timestamptz,
-	owners text, event_state text, head bytea, raw bytea, raw_rv varchar(253)) WITH (` + rowSize + `)`,
+	owners text, event_state text, head bytea, raw bytea, raw_rv varchar(253)) WITH (toast_tuple_target = ` + p.rowSize() + `)`,
 		`CREATE UNIQUE INDEX uni_group_version_resource_cluster_namespace_name ON resources ("group", version, resource, cluster, namespace, name)`,
 		`CREATE INDEX idx_group_version_resource_namespace_name ON resources ("group", version, resource, namespace, name)`,
 		`CREATE INDEX idx_group_version_resource_name ON resources ("group", version, resource, name)`,
@@ -133,11 +135,17 @@ func (postgres) Tables() []string {
 	}
 }
 
-// rowSize has the metadata of documents compressed, which stands in the rows themselves:
-// 2 KiB would be the least otherwise.
-const rowSize = "toast_tuple_target = 1024"
+// rowSize is from how many bytes on a row is compressed, or a part of it kept elsewhere. The
+// metadata of documents, which stands in the rows themselves, is to be compressed; but
+// what mode lean has in its place is small and often looked into.
+func (p postgres) rowSize() string {
+	if p.lean {
+		return "2032"
+	}
+	return "1024"
+}
 
-func (postgres) Adopt(have Schema) []string {
+func (p postgres) Adopt(have Schema) []string {
 	var changes []string
 	for _, c := range [][2]string{{"owners", "text"}, {"event_state", "text"}, {"head", "bytea"}, {"raw", "bytea"}, {"raw_rv", "varchar(253)"}} {
 		if have.Columns[c[0]] == "" {
@@ -151,7 +159,7 @@ func (postgres) Adopt(have Schema) []string {
 	for _, c := range []string{`"group"`, "version", "resource", "kind", "owner_uid", "uid", "resource_version"} {
 		changes = append(changes, "ALTER COLUMN "+c+" TYPE varchar(253)")
 	}
-	changes = append(changes, "SET ("+rowSize+")")
+	changes = append(changes, "SET (toast_tuple_target = "+p.rowSize()+")")
 	return []string{"ALTER TABLE resources " + strings.Join(changes, ", ")}
 }
 

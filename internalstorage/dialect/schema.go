@@ -31,6 +31,8 @@ type Schema struct {
 	// Compression is that of new documents in PostgreSQL: "lz4" or "pglz"; empty if it
 	// cannot be chosen.
 	Compression string
+	// RowSize is toast_tuple_target of PostgreSQL, if it is set.
+	RowSize string
 }
 
 // Done reports whether a migration says that it is done.
@@ -127,6 +129,7 @@ func (postgres) Schema(ctx context.Context, db *gorm.DB) (Schema, error) {
 			"WHERE a.attrelid = 'resources'::regclass AND a.attname = 'name'").Scan(&collation).Error,
 		db.Raw("SELECT CASE WHEN attcompression = 'l' THEN 'lz4' ELSE 'pglz' END FROM pg_attribute, pg_settings WHERE attrelid = 'resources'::regclass AND attname = 'object' "+
 			"AND pg_settings.name = 'default_toast_compression' AND 'lz4' = ANY(pg_settings.enumvals)").Scan(&have.Compression).Error,
+		db.Raw("SELECT option_value FROM pg_class, pg_options_to_table(reloptions) WHERE pg_class.oid = 'resources'::regclass AND option_name = 'toast_tuple_target'").Scan(&have.RowSize).Error,
 	)
 	have.Bytewise = collation != nil && (*collation == "C" || *collation == "POSIX")
 	return have, err
@@ -140,6 +143,9 @@ func (p postgres) Online(have Schema) []Step {
 		steps = append(steps, Step{Statements: []string{
 			"ALTER TABLE resources ALTER COLUMN object SET COMPRESSION lz4, ALTER COLUMN head SET COMPRESSION lz4, ALTER COLUMN raw SET COMPRESSION lz4",
 		}})
+	}
+	if len(have.Columns) > 0 && have.RowSize != p.rowSize() {
+		steps = append(steps, Step{Statements: []string{"ALTER TABLE resources SET (toast_tuple_target = " + p.rowSize() + ")"}})
 	}
 	indexes := [][2]string{
 		{"idx_cluster_uid", "(cluster, uid)"},
