@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -112,6 +113,11 @@ func appendPacked(b *dialect.Batch, packer *packed.Packer, puts []*object.Object
 }
 
 func pack(packer *packed.Packer, puts []*object.Object) (s share) {
+	defer func() { // it must not end the process
+		if reason := recover(); reason != nil {
+			s.err = fmt.Errorf("panic: %v\n%s", reason, debug.Stack())
+		}
+	}()
 	s.sizes = make([][2]int, len(puts))
 	size := 0
 	for _, o := range puts {

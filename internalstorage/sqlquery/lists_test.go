@@ -38,3 +38,29 @@ func TestLists(t *testing.T) {
 		}
 	}
 }
+
+// TestNeedLists tells what the database can answer where documents stand without lists.
+func TestNeedLists(t *testing.T) {
+	t.Parallel()
+	plain := []query.PathElement{{Name: "spec"}, {Name: "a"}}
+	list := []query.PathElement{{Name: "spec"}, {Name: "a", List: true}, {Name: "b"}}
+	for _, x := range []struct {
+		requirement query.FieldRequirement
+		need        bool
+	}{
+		{query.FieldRequirement{Path: plain, Operator: query.Exists}, false},
+		{query.FieldRequirement{Path: plain, Operator: query.In, Values: []string{"x", "1"}}, false},
+		{query.FieldRequirement{Path: plain, Operator: query.NotIn, Values: []string{"x", `["y"]`}}, true},
+		{query.FieldRequirement{Path: plain, Operator: query.In, Values: []string{`{"y":[1]}`}}, true},
+		{query.FieldRequirement{Path: plain, Operator: query.GreaterThan, Values: []string{"1"}}, false},
+		{query.FieldRequirement{Path: list, Operator: query.NotExists}, true},
+	} {
+		q := &query.Query{Fields: []query.FieldRequirement{x.requirement}}
+		require.Equal(t, x.need, len(NeedLists(q)) > 0, "%v", x.requirement)
+		b := New(dialectOf(t, "postgres"), q)
+		b.NoLists = true
+		where, err := b.Where()
+		require.NoError(t, err)
+		require.Equal(t, x.need, where.SQL == "", "%v", x.requirement)
+	}
+}
