@@ -38,7 +38,7 @@ func faultyDatabases() map[string]func(*testing.T) *faulty {
 			f.open(t, "pgx")
 			f.kill = func(t *testing.T) {
 				t.Helper()
-				f.exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+				f.exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()")
 			}
 			f.readOnly = func(t *testing.T) string {
 				t.Helper()
