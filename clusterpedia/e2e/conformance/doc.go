@@ -63,7 +63,9 @@
 // reads lists while objects come and go. TestLiveWatch follows changes, and TestRightsOfWatches
 // those of rights. TestStart starts servers that must refuse to.
 //
-// TestNegotiation compares the answers with those of a real kube-apiserver.
+// TestNegotiation compares the answers with those of a real kube-apiserver. TestBrokenObjects
+// copies what no kube-apiserver gives, TestManyNamespaces more than reviews can be made of,
+// and TestCutConnections has clients that do not wait.
 //
 // TestContract knows where each number of the contract's section 12 is tested: most are cases
 // of testdata. Case 172 is also TestReviews, 211 from older releases on TestAdopt of
