@@ -83,7 +83,7 @@ test-unit: ## Run the unit tests.
 	@for m in $(UNIT); do echo "# $$m"; (cd $$m && go test -race ./...); done
 
 # go-mysql-server isolates nothing: one test at a time.
-STORAGE_TESTS := go test -race -skip ^TestMySQL ./... && go test -run ^TestMySQL -parallel 1 ./store
+STORAGE_TESTS := go test -race -timeout 20m -skip ^TestMySQL ./... && go test -run ^TestMySQL -parallel 1 ./store
 
 .PHONY: test-storage
 test-storage: packages ## Run the SQL storage layer's tests on SQLite, PostgreSQL, MariaDB and go-mysql-server.
