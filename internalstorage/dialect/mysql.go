@@ -97,8 +97,8 @@ func mysqlConfig(c *config.Config) (*mysqldriver.Config, error) {
 		if m.Params == nil {
 			m.Params = map[string]string{}
 		}
-		// MySQL knows no limit for transactions alone.
-		m.Params["wait_timeout"] = fmt.Sprint(idleConnectionLimit.Seconds())
+		// MySQL knows no limit for transactions alone, and takes that of MariaDB for a comment.
+		m.Params["wait_timeout"] = fmt.Sprintf("%.0f /*M!100300 , idle_transaction_timeout=%.0f */", idleConnectionLimit.Seconds(), idleLimit.Seconds())
 	}
 	return m, nil
 }

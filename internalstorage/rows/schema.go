@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"gorm.io/gorm"
 
@@ -130,33 +131,54 @@ func MigrateOnline(ctx context.Context, db *gorm.DB, d dialect.Dialect, made fun
 	if due, err := Pending(ctx, db, d); err == nil && len(due) == 0 {
 		return nil
 	}
-	return d.LockedOnline(ctx, db, func(conn *gorm.DB) error {
-		due, err := Pending(ctx, conn, d)
-		if err != nil {
-			return err
-		}
-		var missing bool
-		for _, m := range due {
-			if m.fill != nil && missing {
-				continue // there may be no table to be filled
-			}
-			if m.fill != nil {
-				err = fill(conn, m)
-			} else {
-				err = run(conn, m)
-			}
-			switch {
-			case err == nil:
-				made(m)
-			case m.optional && ctx.Err() == nil:
-				missing = true
-				refused(m, err)
-			default:
+	return d.LockedOnline(ctx, db, func(conn *gorm.DB) (err error) {
+		// Whoever changes or locks the table meanwhile may make a step fail, or the schema
+		// seem to lack what it has: then it is looked at anew.
+		for try := 1; ; try++ {
+			if err = migrateOnline(ctx, conn, d, made, refused); err == nil || try == onlineTries {
 				return err
 			}
+			select {
+			case <-ctx.Done():
+				return err
+			case <-time.After(onlinePause):
+			}
 		}
-		return nil
 	})
+}
+
+// The tries that changes of the schema beside running servers have, and the pause between.
+const (
+	onlineTries = 5
+	onlinePause = time.Second
+)
+
+func migrateOnline(ctx context.Context, conn *gorm.DB, d dialect.Dialect, made func(Migration), refused func(Migration, error)) error {
+	due, err := Pending(ctx, conn, d)
+	if err != nil {
+		return err
+	}
+	var missing bool
+	for _, m := range due {
+		if m.fill != nil && missing {
+			continue // there may be no table to be filled
+		}
+		if m.fill != nil {
+			err = fill(conn, m)
+		} else {
+			err = run(conn, m)
+		}
+		switch {
+		case err == nil:
+			made(m)
+		case m.optional && ctx.Err() == nil:
+			missing = true
+			refused(m, err)
+		default:
+			return err
+		}
+	}
+	return nil
 }
 
 // fill goes through the rows in steps, so that nobody waits long for one. Begun anew it

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"context"
+
 	"clusterpedia.io/internalstorage/dialect"
 	"clusterpedia.io/storage-api/query"
 )
@@ -13,4 +15,9 @@ func (s *Store) ListStatement(q *query.Query) (dialect.Expr, error) {
 	}
 	defer l.free()
 	return l.statement(q.Limit + 1), nil
+}
+
+// Setting returns a setting of the connections that write.
+func (s *Store) Setting(ctx context.Context, text string) (value string, err error) {
+	return value, s.writer.WithContext(ctx).Raw(text).Scan(&value).Error
 }

@@ -203,6 +203,17 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestIdleTransaction sees that MariaDB ends the transaction of a process that was paused in
+// it: its locks would hold up its successor. What PostgreSQL does stands in each transaction.
+func TestIdleTransaction(t *testing.T) {
+	t.Parallel()
+	st := open(t, mysqlOn("TEST_MYSQL_DSN")(t)).(*store.Store)
+	t.Cleanup(func() { require.NoError(t, st.Close(t.Context())) })
+	limit, err := st.Setting(t.Context(), "SELECT @@idle_transaction_timeout")
+	require.NoError(t, err)
+	require.Equal(t, "10", limit)
+}
+
 // notDeadlock returns an error unless it says that its transaction was the victim.
 func notDeadlock(err error) error {
 	if err != nil && strings.Contains(strings.ToLower(err.Error()), "deadlock") {

@@ -140,8 +140,14 @@ func (s *Store) prepare(ctx, behind context.Context, skip, migrate bool) error {
 	if err := rows.MigrateTables(ctx, s.writer, s.dialect(), s.made); err != nil {
 		return s.fail(ctx, "bring the schema up to date", err)
 	}
-	if empty, err := rows.Empty(ctx, s.writer); err != nil || empty {
-		return errors.Join(s.fail(ctx, "look for rows", err), s.migrateOnline(ctx, s.made), s.look(ctx))
+	empty, err := rows.Empty(ctx, s.writer)
+	if err != nil {
+		return s.fail(ctx, "look for rows", err)
+	}
+	if empty { // nobody waits for long
+		if err := s.migrateOnline(ctx, s.made); err == nil || ctx.Err() != nil {
+			return errors.Join(err, s.look(ctx))
+		}
 	}
 	s.background.Go(func() {
 		if err := errors.Join(s.migrateOnline(behind, s.made), s.look(behind)); err != nil && behind.Err() == nil {
