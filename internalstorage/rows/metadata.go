@@ -53,10 +53,15 @@ func onlyMetadata(dst, doc []byte) ([]byte, error) {
 }
 
 // cutHead splits a document behind apiVersion, kind and metadata, if it begins with
-// them, as documents do that the synchro has written; else all of it is the rest.
+// them, as documents do that the synchro or Go's encoder has written; else all of it is the
+// rest.
 func cutHead(doc []byte) (head, rest []byte) {
+	first, second := `{"apiVersion":`, `,"kind":`
+	if bytes.HasPrefix(doc, []byte(`{"kind":`)) {
+		first, second = `{"kind":`, `,"apiVersion":`
+	}
 	rest = doc
-	for _, name := range []string{`{"apiVersion":`, `,"kind":`, `,"metadata":`} {
+	for _, name := range []string{first, second, `,"metadata":`} {
 		value, ok := bytes.CutPrefix(rest, []byte(name))
 		if !ok {
 			return nil, doc

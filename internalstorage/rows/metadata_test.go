@@ -22,7 +22,8 @@ func TestOnlyMetadata(t *testing.T) {
 	}
 	for doc, head := range map[string]string{
 		`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"},"spec":{}}`: `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"}`,
-		`{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a"}}`:           "",
+		`{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a"}}`:           `{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a"}`,
+		`{"metadata":{"name":"a"},"apiVersion":"v1","kind":"Pod"}`:           "",
 		`{"apiVersion":"v1","kind":"Pod"}`:                                   "",
 		`{"apiVersion":"v1","kind":"Pod","metadata":{`:                       "",
 	} {
