@@ -13,7 +13,7 @@ package synchro
 //	versions that go back, or are no numbers        TestMemberRestoredFromBackup, e2e TestAggregatedAPI
 //	another cluster under the same name             TestNewConnection
 //	kinds that one version of a group lacks         negotiation.TestNegotiate, e2e TestManager
-//	writes after a forced deletion, orphans         TestForcedDeletion
+//	writes after a forced deletion, orphans         TestForcedDeletion, TestOrphansAreRemoved
 //	a removal that failed was forgotten             TestSelectionChanges, TestUnselectedWhileStopped
 //	a shared list that wasn't read yet              TestSharedSelectionAcrossRestart
 //	Events before their objects, of other groups    TestEvents

@@ -42,9 +42,11 @@ type Manager struct {
 
 	mu       sync.Mutex
 	clusters map[string]*owned
-	// orphans are the clusters whose PediaCluster is gone, and whose objects are
-	// still to be removed, with the epochs with which they were written.
-	orphans map[string]int64
+	// ours are the clusters of which this manager may have stored something, with the
+	// epochs with which those that have stopped were written; 0: none is known.
+	ours map[string]int64
+	// orphans are the clusters that were found to have no PediaCluster.
+	orphans map[string]*orphan
 }
 
 // owned is the cluster of one PediaCluster.
@@ -73,7 +75,8 @@ func New(o Options) (*Manager, error) {
 			workqueue.TypedRateLimitingQueueConfig[string]{Name: "pediacluster"},
 		),
 		clusters: map[string]*owned{},
-		orphans:  map[string]int64{},
+		ours:     map[string]int64{},
+		orphans:  map[string]*orphan{},
 	}
 	m.purges = newPurges(o.Tuning.Purges, m.queue.Add)
 	if err := m.handle(api.PediaClusters().Informer(), m.clusterChanged); err != nil {

@@ -110,7 +110,7 @@ func newWorld(t *testing.T, resources ...fakemember.Resource) *world {
 func (w *world) epoch(context.Context) (int64, error) { return w.revision.Add(1), nil }
 
 // run starts a manager, which stops at the end of the test or by stop.
-func (w *world) run() {
+func (w *world) run() *Manager {
 	w.t.Helper()
 	m, err := New(w.options)
 	require.NoError(w.t, err)
@@ -123,6 +123,7 @@ func (w *world) run() {
 	})
 	w.stop = func() { cancel(); running.Wait() }
 	w.t.Cleanup(w.stop)
+	return m
 }
 
 func (w *world) create(entries ...v1alpha2.ClusterGroupResources) {
@@ -569,17 +570,6 @@ func TestDeletion(t *testing.T) {
 	require.Empty(t, w.storage.Names())
 }
 
-func TestForcedDeletion(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, pods)
-	w.member.Put(pods, "default", "a", "ua", "")
-	w.create(entry("", "pods"))
-	w.run()
-	w.stored("pods default/a 101")
-	require.NoError(t, w.host.ClusterV1alpha2().PediaClusters().Delete(t.Context(), "one", metav1.DeleteOptions{}))
-	require.True(t, pollUntil(func() bool { return len(w.storage.Names()) == 0 }))
-}
-
 func TestInvalidSpecs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, pods)
@@ -661,7 +651,8 @@ func TestHandOver(t *testing.T) {
 		w.stored(fmt.Sprintf("pods default/a %d", 101+i))
 		w.shows("Ready=True")
 	}
-	require.NoError(t, w.host.ClusterV1alpha2().PediaClusters().Delete(t.Context(), "one", metav1.DeleteOptions{}))
+	w.bystander()
+	w.vanish()
 	w.stored()
 }
 
@@ -714,7 +705,8 @@ func TestOvertakenManager(t *testing.T) {
 			if tc.back {
 				w.stored("pods default/a 101", "pods default/b 102")
 				w.shows("Ready=True")
-				require.NoError(t, w.host.ClusterV1alpha2().PediaClusters().Delete(t.Context(), "one", metav1.DeleteOptions{}))
+				w.bystander()
+				w.vanish()
 				w.stored()
 				return
 			}

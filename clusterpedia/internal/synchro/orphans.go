@@ -4,28 +4,36 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"clusterpedia.io/api/cluster/v1alpha2"
 	"clusterpedia.io/storage-api/storage"
 )
 
+// orphan is a cluster of which objects may be stored, and that has no PediaCluster.
+type orphan struct {
+	// since is when it was first found to have none.
+	since time.Time
+	// due says that it has had none for long enough: what is stored is being removed.
+	due bool
+}
+
 // findOrphans looks, until ctx ends, for clusters of which objects are stored and that have
-// no PediaCluster: the finalizer of one was removed while no manager ran. A PediaCluster
-// that is missing may be about to come back, as when the host cluster is set up anew: it
-// must be missing for a while. Where there are none at all, the host cluster is not asked
-// about any.
+// no PediaCluster: the finalizer of one was removed by force. A PediaCluster that is missing
+// may be about to come back, as when the host cluster is set up anew: it must be missing for
+// a while. Where there are none at all, the host cluster is not asked about any.
 func (m *Manager) findOrphans(ctx context.Context) {
-	lister, ok := m.Storage.(storage.ClusterLister)
-	if !ok || m.KeepOrphans {
+	if m.KeepOrphans {
 		return
 	}
-	missing := map[string]time.Time{}
 	for {
-		if err := m.lookForOrphans(ctx, lister, missing); err != nil && ctx.Err() == nil {
+		if err := m.lookForOrphans(ctx); err != nil && ctx.Err() == nil {
 			m.Logger.Info("Cannot look for clusters without a PediaCluster, try again later", "err", err)
 		}
 		if sleep(ctx, m.Tuning.OrphanInterval) != nil {
@@ -34,69 +42,103 @@ func (m *Manager) findOrphans(ctx context.Context) {
 	}
 }
 
-// lookForOrphans has those removed that have been missing for long enough. missing says
-// since when each is.
-func (m *Manager) lookForOrphans(ctx context.Context, lister storage.ClusterLister, missing map[string]time.Time) error {
+// lookForOrphans has those removed that have been missing for long enough.
+func (m *Manager) lookForOrphans(ctx context.Context) error {
+	stored, err := m.storedClusters(ctx)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	// What reconcile notes of a PediaCluster, it notes when the lister has it.
 	wanted, err := m.clusterLister.List(labels.Everything())
 	if err != nil {
 		return err
 	}
 	if len(wanted) == 0 {
-		clear(missing)
+		clear(m.orphans)
 		return nil
-	}
-	stored := map[string]bool{}
-	listing, cancel := context.WithTimeout(ctx, m.Tuning.Writer.Timeout)
-	defer cancel()
-	if err := lister.Clusters(listing, func(name string) error { stored[name] = true; return nil }); err != nil {
-		return fmt.Errorf("list the stored clusters: %w", err)
 	}
 	for _, p := range wanted {
 		delete(stored, p.Name)
 	}
-	for name := range missing {
-		if !stored[name] {
-			delete(missing, name)
-		}
-	}
+	maps.DeleteFunc(m.orphans, func(name string, _ *orphan) bool { return !stored[name] })
 	for name := range stored {
-		since, known := missing[name]
+		one := m.orphans[name]
 		switch {
-		case !known:
+		case one == nil:
 			m.Logger.Info("Objects are stored of a cluster without a PediaCluster", "cluster", name, "removedAfter", m.Tuning.OrphanDelay)
-			missing[name] = time.Now()
-		case time.Since(since) >= m.Tuning.OrphanDelay:
-			m.mu.Lock()
-			m.orphans[name] = max(m.orphans[name], 0)
-			m.mu.Unlock()
+			m.orphans[name] = &orphan{since: time.Now()}
+		case time.Since(one.since) >= m.Tuning.OrphanDelay:
+			one.due = true
 			m.queue.Add(name)
 		}
 	}
 	return nil
 }
 
-// vanished deals with a PediaCluster that is gone without its finalizer having been
-// waited for.
-func (m *Manager) vanished(ctx context.Context, name string) error {
-	if c := m.stop(name); c != nil {
+// storedClusters returns the clusters of which something is stored; from a storage layer
+// that doesn't name its clusters, those of which this manager may have stored something.
+func (m *Manager) storedClusters(ctx context.Context) (map[string]bool, error) {
+	stored := map[string]bool{}
+	lister, ok := m.Storage.(storage.ClusterLister)
+	if !ok {
 		m.mu.Lock()
-		m.orphans[name] = c.as.Epoch
-		m.mu.Unlock()
+		defer m.mu.Unlock()
+		for name := range m.ours {
+			stored[name] = true
+		}
+		return stored, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, m.Tuning.Writer.Timeout)
+	defer cancel()
+	if err := lister.Clusters(ctx, func(name string) error { stored[name] = true; return nil }); err != nil {
+		return nil, fmt.Errorf("list the stored clusters: %w", err)
+	}
+	return stored, nil
+}
+
+// present notes that there is a PediaCluster, and whether this manager may store, or have
+// stored, something of its cluster.
+func (m *Manager) present(p *v1alpha2.PediaCluster) {
 	m.mu.Lock()
-	epoch, orphan := m.orphans[name]
+	defer m.mu.Unlock()
+	delete(m.orphans, p.Name)
+	switch {
+	case !m.owns(p):
+		delete(m.ours, p.Name)
+	case p.DeletionTimestamp == nil, slices.Contains(p.Finalizers, Finalizer):
+		m.ours[p.Name] = max(m.ours[p.Name], 0)
+	}
+}
+
+// forget notes that nothing is stored of a cluster, or what is stored is another manager's.
+func (m *Manager) forget(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.orphans, name)
+	delete(m.ours, name)
+}
+
+// vanished deals with a PediaCluster that is gone without its finalizer having been
+// waited for, if it was not removed as it should be: its cluster is stopped. What is stored
+// stays until findOrphans says otherwise, since the host cluster may have lost it.
+func (m *Manager) vanished(ctx context.Context, name string) error {
+	m.stop(name)
+	m.Metrics.Gone(name)
+	m.mu.Lock()
+	one, epoch := m.orphans[name], m.ours[name]
+	due := one != nil && one.due
 	m.mu.Unlock()
-	if !orphan {
+	if !due {
+		m.purges.stop(name)
 		return nil
 	}
-	m.Metrics.Gone(name)
 	done, err := m.purges.run(ctx, name, "", func(ctx context.Context) error { return m.purgeOrphan(ctx, name, epoch) })
 	if err != nil || !done {
 		return err
 	}
-	m.mu.Lock()
-	delete(m.orphans, name)
-	m.mu.Unlock()
+	m.forget(name)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package synchro
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -22,6 +23,129 @@ func (w *world) leave(cluster string) {
 	w.t.Helper()
 	key := storage.Key{Cluster: cluster, Resource: storage.Resource{Version: "v1", Resource: "pods"}, Namespace: "default", Name: "left"}
 	require.NoError(w.t, w.storage.Apply(w.t.Context(), storage.Writer{Cluster: cluster}, []storage.Change{{Put: &storage.Object{Key: key, ResourceVersion: "1"}}}))
+}
+
+// bystander makes a PediaCluster that is never synced: where there is none at all, nothing
+// is removed.
+func (w *world) bystander() {
+	w.t.Helper()
+	_, err := w.host.ClusterV1alpha2().PediaClusters().Create(w.t.Context(), &v1alpha2.PediaCluster{
+		ObjectMeta: metav1.ObjectMeta{Name: "bystander", UID: "uid-bystander"},
+		Spec:       v1alpha2.ClusterSpec{ShardingName: "of nobody"},
+	}, metav1.CreateOptions{})
+	require.NoError(w.t, err)
+}
+
+// vanish takes the PediaCluster away without waiting for its finalizer.
+func (w *world) vanish() {
+	w.t.Helper()
+	require.NoError(w.t, w.host.ClusterV1alpha2().PediaClusters().Delete(w.t.Context(), "one", metav1.DeleteOptions{}))
+}
+
+// remains checks that what is stored doesn't change for much longer than orphans wait.
+func (w *world) remains(want ...string) {
+	w.t.Helper()
+	require.Never(w.t, func() bool { return !slices.Equal(want, w.storage.Names()) }, 10*testTuning().OrphanDelay, tick)
+}
+
+// anonymous is a storage layer that doesn't name its clusters.
+type anonymous struct{ storage.Storage }
+
+// TestForcedDeletion takes a PediaCluster away below a running manager: by force, or since
+// the host cluster was set up anew.
+func TestForcedDeletion(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		change  func(w *world)
+		alone   bool
+		removed bool
+	}{
+		"removed":                              {removed: true},
+		"removed where clusters have no names": {change: func(w *world) { w.options.Storage = anonymous{w.storage} }, removed: true},
+		"not at once":                          {change: func(w *world) { w.options.Tuning.OrphanDelay = time.Hour }},
+		"kept if that is wanted":               {change: func(w *world) { w.options.KeepOrphans = true }},
+		"kept by an empty host cluster":        {alone: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, pods)
+			if tc.change != nil {
+				tc.change(w)
+			}
+			if !tc.alone {
+				w.bystander()
+			}
+			w.member.Put(pods, "default", "a", "ua", "")
+			w.create(entry("", "pods"))
+			m := w.run()
+			w.stored("pods default/a 101")
+			w.vanish()
+			w.eventually(func() bool { return m.running("one") == nil }, "not stopped")
+			w.member.Put(pods, "default", "b", "ub", "")
+			if tc.removed {
+				w.stored()
+				return
+			}
+			w.remains("pods default/a 101")
+		})
+	}
+}
+
+// TestForcedDeletionDuringAnOutage removes the finalizer by force, since the storage layer is
+// away and the deletion waits for it.
+func TestForcedDeletionDuringAnOutage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pods)
+	w.bystander()
+	w.member.Put(pods, "default", "a", "ua", "")
+	w.create(entry("", "pods"))
+	m := w.run()
+	w.stored("pods default/a 101")
+	var attempts atomic.Int64
+	w.storage.FailWith(func(op string, _ []storage.Change) error {
+		if op != "clusters" {
+			attempts.Add(1)
+		}
+		return storage.Retryable(errors.New("connection refused"))
+	})
+	w.update(func(p *v1alpha2.PediaCluster) { p.DeletionTimestamp = &metav1.Time{Time: time.Now()} })
+	w.eventually(func() bool { return attempts.Load() > 0 }, "not purged")
+	w.vanish()
+	w.eventually(func() bool { _, err := m.clusterLister.Get("one"); return err != nil }, "it is still there")
+	w.storage.FailWith(nil)
+	w.stored()
+}
+
+// TestOrphanComesBack has a PediaCluster come back, for whatever manager: nothing is left of
+// what was noted of its absence.
+func TestOrphanComesBack(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		change func(p *v1alpha2.PediaCluster)
+		ours   bool
+	}{
+		"as it was":         {change: func(*v1alpha2.PediaCluster) {}, ours: true},
+		"for another":       {change: func(p *v1alpha2.PediaCluster) { p.Spec.ShardingName = "b" }},
+		"to be handed over": {change: func(p *v1alpha2.PediaCluster) { p.Spec.ShardingName, p.Status.ShardingName = "b", new(string) }, ours: true},
+		"to be deleted": {change: func(p *v1alpha2.PediaCluster) {
+			p.DeletionTimestamp, p.Finalizers = &metav1.Time{Time: time.Now()}, []string{"example.io/other"}
+		}, ours: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, pods)
+			p := &v1alpha2.PediaCluster{ObjectMeta: metav1.ObjectMeta{Name: "one", UID: "uid-one"}}
+			tc.change(p)
+			m, err := New(w.options)
+			require.NoError(t, err)
+			m.ours["one"], m.orphans["one"] = 7, &orphan{due: true}
+			require.NoError(t, m.factory.Cluster().V1alpha2().PediaClusters().Informer().GetStore().Add(p))
+			_ = m.reconcile(t.Context(), "one") // the host cluster may miss it
+			require.Empty(t, m.orphans)
+			_, ours := m.ours["one"]
+			require.Equal(t, tc.ours, ours)
+		})
+	}
 }
 
 // TestOrphansAreRemoved removes the finalizer of a PediaCluster by force while no manager
@@ -46,9 +170,8 @@ func TestOrphansAreRemoved(t *testing.T) {
 				w.create(entry("", "pods"))
 			}
 			w.run()
-			w.eventually(func() bool { return len(w.storage.Names()) == len(tc.want) }, "wanted %q", tc.want)
 			w.stored(tc.want...)
-			require.Never(t, func() bool { return !slices.Equal(tc.want, w.storage.Names()) }, 5*w.options.Tuning.OrphanDelay, tick)
+			w.remains(tc.want...)
 		})
 	}
 }
@@ -61,7 +184,7 @@ func TestCacheIsNotBelieved(t *testing.T) {
 	w.leave("one")
 	m, err := New(w.options)
 	require.NoError(t, err)
-	m.orphans["one"] = 0
+	m.orphans["one"] = &orphan{due: true}
 	require.NoError(t, m.vanished(t.Context(), "one"))
 	m.purges.wait()
 	require.NoError(t, m.vanished(t.Context(), "one"))
@@ -112,9 +235,10 @@ func TestPurgeEndsBeforeTheNextCluster(t *testing.T) {
 	w.create(entry("", "pods"))
 	slow := &slowPurge{Storage: w.storage, purging: make(chan struct{}, 1)}
 	w.options.Storage = slow
+	w.bystander()
 	w.run()
 	w.stored("pods default/a 101")
-	require.NoError(t, w.host.ClusterV1alpha2().PediaClusters().Delete(t.Context(), "one", metav1.DeleteOptions{}))
+	w.vanish()
 	<-slow.purging
 	w.create(entry("", "pods"))
 	w.update(func(p *v1alpha2.PediaCluster) { p.UID = "uid-again" })

@@ -38,6 +38,7 @@ func (m *Manager) reconcile(ctx context.Context, name string) error {
 	if c := m.running(name); c != nil && c.uid != string(pediacluster.UID) {
 		m.stop(name)
 	}
+	m.present(pediacluster)
 	switch {
 	case !m.owns(pediacluster):
 		m.purges.stop(name)
@@ -51,9 +52,6 @@ func (m *Manager) reconcile(ctx context.Context, name string) error {
 		return m.handOver(ctx, pediacluster)
 	}
 	m.purges.stop(name)
-	m.mu.Lock()
-	delete(m.orphans, name)
-	m.mu.Unlock()
 	if !slices.Contains(pediacluster.Finalizers, Finalizer) {
 		next := pediacluster.DeepCopy()
 		next.Finalizers = append(next.Finalizers, Finalizer)
@@ -93,8 +91,14 @@ func (m *Manager) stop(name string) *owned {
 	c := m.clusters[name]
 	delete(m.clusters, name)
 	m.mu.Unlock()
-	if c != nil {
-		c.stop()
+	if c == nil {
+		return nil
+	}
+	c.stop()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if epoch, ok := m.ours[name]; ok {
+		m.ours[name] = max(epoch, c.as.Epoch)
 	}
 	return c
 }
@@ -113,6 +117,7 @@ func (m *Manager) deleted(ctx context.Context, p *v1alpha2.PediaCluster) error {
 	case err != nil, !done:
 		return err // the end of the purge leads back here
 	}
+	m.forget(p.Name)
 	next := p.DeepCopy()
 	next.Finalizers = slices.DeleteFunc(next.Finalizers, func(f string) bool { return f == Finalizer })
 	_, err = m.pediaclusters().Update(ctx, next, metav1.UpdateOptions{})
