@@ -17,7 +17,7 @@ package synchro
 //	a removal that failed was forgotten             TestSelectionChanges, TestUnselectedWhileStopped
 //	a shared list that wasn't read yet              TestSharedSelectionAcrossRestart
 //	Events before their objects, of other groups    TestEvents
-//	a manager that wakes late                       TestEpochIsClaimedBeforeReading, TestOvertakenManager
+//	a manager that wakes late                       TestEpochIsClaimedBeforeReading, TestOvertakenManager, TestLatePurgeHarmsNobody
 //
 // Crashes, hangs and loops:
 //

@@ -112,6 +112,15 @@ func (m *Manager) present(p *v1alpha2.PediaCluster) {
 	}
 }
 
+// claimed notes with which epoch this manager has written, or may have.
+func (m *Manager) claimed(as storage.Writer) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if epoch, ok := m.ours[as.Cluster]; ok {
+		m.ours[as.Cluster] = max(epoch, as.Epoch)
+	}
+}
+
 // forget notes that nothing is stored of a cluster, or what is stored is another manager's.
 func (m *Manager) forget(name string) {
 	m.mu.Lock()
@@ -135,25 +144,39 @@ func (m *Manager) vanished(ctx context.Context, name string) error {
 		return nil
 	}
 	done, err := m.purges.run(ctx, name, "", func(ctx context.Context) error { return m.purgeOrphan(ctx, name, epoch) })
-	if err != nil || !done {
-		return err
+	switch {
+	case errors.Is(err, errNotOwned): // the cache will tell
+		m.mu.Lock()
+		delete(m.orphans, name)
+		m.mu.Unlock()
+		return nil
+	case errors.Is(err, storage.ErrFenced):
+		m.Logger.Info("Leave what is stored of a cluster to another manager", "cluster", name, "err", err)
+	case err != nil, !done:
+		return err // the end of the purge leads back here
 	}
 	m.forget(name)
 	return nil
 }
 
 // purgeOrphan removes what is stored of a cluster, unless the host cluster, and not the
-// cache, has a PediaCluster of that name.
+// cache, has a PediaCluster of that name. If another manager has written since this one did,
+// with the epoch given, it has taken what has the same name. Where this one has not written,
+// epochs tell nothing: those that are stored may be from before the host cluster was restored.
 func (m *Manager) purgeOrphan(ctx context.Context, name string, epoch int64) error {
-	_, err := m.pediaclusters().Get(ctx, name, metav1.GetOptions{})
-	if !apierrors.IsNotFound(err) {
-		return err // the cache will tell
+	missing := func(ctx context.Context) error {
+		_, err := m.pediaclusters().Get(ctx, name, metav1.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(err):
+			return nil
+		case err != nil:
+			return fmt.Errorf("ask the host cluster for the PediaCluster: %w", err)
+		}
+		return errNotOwned
 	}
-	err = m.purge(ctx, name, epoch-1)
-	// If it is fenced, another manager has taken what has the same name now.
-	if errors.Is(err, storage.ErrFenced) {
-		m.Logger.Info("Leave what is stored of a cluster to another manager", "cluster", name, "err", err)
-		return nil
+	// To claim a cluster disturbs the manager that has it.
+	if err := missing(ctx); err != nil {
+		return err
 	}
-	return err
+	return m.purge(ctx, name, epoch-1, epoch == 0, missing)
 }

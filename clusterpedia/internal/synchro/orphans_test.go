@@ -3,7 +3,9 @@ package synchro
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -190,6 +192,123 @@ func TestCacheIsNotBelieved(t *testing.T) {
 	require.NoError(t, m.vanished(t.Context(), "one"))
 	require.Empty(t, m.orphans)
 	w.stored("pods default/left 1")
+}
+
+// TestLatePurgeHarmsNobody has a manager pause in the middle of a purge, whatever it is for,
+// while the PediaCluster is made anew for another manager.
+func TestLatePurgeHarmsNobody(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		purge func(ctx context.Context, m *Manager, p *v1alpha2.PediaCluster) error
+		// ahead is how much higher the epochs of the manager are that pauses.
+		ahead int64
+		// pause has f called once, in the middle.
+		pause func(w *world, o *Options, f func())
+	}{
+		"an orphan, before the claim":            {purge: purgeOrphan, pause: beforeClaim},
+		"an orphan, before a claim that wins":    {purge: purgeOrphan, pause: beforeClaim, ahead: 1000},
+		"an orphan, behind the claim":            {purge: purgeOrphan, pause: beforePurge},
+		"an orphan, behind a claim that wins":    {purge: purgeOrphan, pause: beforePurge, ahead: 1000},
+		"a deletion, before the claim":           {purge: purgeDeleted, pause: beforeClaim},
+		"a deletion, before a claim that wins":   {purge: purgeDeleted, pause: beforeClaim, ahead: 1000},
+		"a deletion, behind the claim":           {purge: purgeDeleted, pause: beforePurge},
+		"a deletion, behind the claim that wins": {purge: purgeDeleted, pause: beforePurge, ahead: 1000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, pods)
+			w.member.Put(pods, "default", "a", "ua", "")
+			w.leave("one")
+			o := w.options
+			o.ShardingName = "a"
+			o.Epoch = func(ctx context.Context) (int64, error) {
+				epoch, err := w.epoch(ctx)
+				return epoch + tc.ahead, err
+			}
+			host := w.host.ClusterV1alpha2().PediaClusters()
+			before, err := host.Create(t.Context(), &v1alpha2.PediaCluster{
+				ObjectMeta: metav1.ObjectMeta{Name: "one", UID: "uid-before"}, Spec: v1alpha2.ClusterSpec{ShardingName: "a"},
+			}, metav1.CreateOptions{})
+			require.NoError(t, err)
+			tc.pause(w, &o, func() {
+				_ = host.Delete(t.Context(), "one", metav1.DeleteOptions{}) // that of an orphan is gone
+				w.create(entry("", "pods"))
+				w.run()
+				w.stored("pods default/a 101")
+				w.shows("Ready=True", "pods.v1=Syncing/")
+			})
+			m, err := New(o)
+			require.NoError(t, err)
+			require.Error(t, tc.purge(t.Context(), m, before))
+			require.Equal(t, []string{"pods default/a 101"}, w.storage.Names())
+			// Who was overtaken by the claim finds that out.
+			w.member.Put(pods, "default", "b", "ub", "")
+			w.stored("pods default/a 101", "pods default/b 102")
+			w.shows("Ready=True", "pods.v1=Syncing/")
+		})
+	}
+}
+
+func purgeOrphan(ctx context.Context, m *Manager, p *v1alpha2.PediaCluster) error {
+	if err := m.pediaclusters().Delete(ctx, p.Name, metav1.DeleteOptions{}); err != nil {
+		return err
+	}
+	return m.purgeOrphan(ctx, p.Name, 0)
+}
+
+func purgeDeleted(ctx context.Context, m *Manager, p *v1alpha2.PediaCluster) error {
+	return m.purgeDeleted(ctx, p)
+}
+
+func beforeClaim(_ *world, o *Options, f func()) {
+	epoch := o.Epoch
+	var once sync.Once
+	o.Epoch = func(ctx context.Context) (int64, error) {
+		once.Do(f)
+		return epoch(ctx)
+	}
+}
+
+func beforePurge(w *world, _ *Options, f func()) {
+	var once sync.Once
+	w.storage.FailWith(func(op string, _ []storage.Change) error {
+		if op == "purge" {
+			once.Do(f)
+		}
+		return nil
+	})
+}
+
+// TestOrphanAfterRestoration has the host cluster restored from a backup: epochs that are
+// stored are higher than all that follow.
+func TestOrphanAfterRestoration(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		ours map[string]int64
+		want []string
+	}{
+		"of an earlier manager":       {want: nil},
+		"of this one, not written":    {ours: map[string]int64{"ghost": 0}, want: nil},
+		"of this one, written":        {ours: map[string]int64{"ghost": 1 << 40}, want: nil},
+		"of another since this one's": {ours: map[string]int64{"ghost": 7}, want: []string{"pods default/left 1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, pods)
+			w.leave("ghost")
+			require.NoError(t, w.storage.Apply(t.Context(), storage.Writer{Cluster: "ghost", Epoch: 1 << 40}, nil))
+			m, err := New(w.options)
+			require.NoError(t, err)
+			maps.Copy(m.ours, tc.ours)
+			m.orphans["ghost"] = &orphan{due: true}
+			require.NoError(t, m.vanished(t.Context(), "ghost"))
+			m.purges.wait()
+			require.NoError(t, m.vanished(t.Context(), "ghost"))
+			require.Equal(t, tc.want, w.storage.Names())
+			require.Empty(t, m.orphans)
+			require.Empty(t, m.ours)
+		})
+	}
 }
 
 // TestPurgesHoldNobodyUp removes a cluster whose purge takes long, with one worker.

@@ -95,11 +95,7 @@ func (m *Manager) stop(name string) *owned {
 		return nil
 	}
 	c.stop()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if epoch, ok := m.ours[name]; ok {
-		m.ours[name] = max(epoch, c.as.Epoch)
-	}
+	m.claimed(c.as)
 	return c
 }
 
@@ -127,21 +123,16 @@ func (m *Manager) deleted(ctx context.Context, p *v1alpha2.PediaCluster) error {
 // errNotOwned says that another manager is responsible for what was to be removed.
 var errNotOwned = errors.New("another manager is responsible for the cluster")
 
-// purgeDeleted removes what is stored of a PediaCluster that is being deleted. If another
-// manager has written it must still be this one's.
+// purgeDeleted removes what is stored of a PediaCluster that is being deleted, if it is
+// still this manager's.
 func (m *Manager) purgeDeleted(ctx context.Context, p *v1alpha2.PediaCluster) error {
-	err := m.purge(ctx, p.Name, 0)
-	fenced, ok := errors.AsType[*storage.FencedError](err)
-	if !ok {
+	return m.purge(ctx, p.Name, 0, true, func(ctx context.Context) error {
+		still, err := m.stillOwns(ctx, p)
+		if err == nil && !still {
+			err = errNotOwned
+		}
 		return err
-	}
-	switch still, err := m.stillOwns(ctx, p); {
-	case err != nil:
-		return err
-	case !still:
-		return errNotOwned
-	}
-	return m.purge(ctx, p.Name, fenced.Seen)
+	})
 }
 
 // stillOwns asks the host cluster, and not the cache, whether this manager is
@@ -155,12 +146,24 @@ func (m *Manager) stillOwns(ctx context.Context, p *v1alpha2.PediaCluster) (bool
 	return fresh.UID == p.UID && m.owns(fresh) && fresh.Spec.ShardingName == p.Spec.ShardingName, nil
 }
 
-// purge removes all that is stored of a cluster, as a writer with an epoch above the
-// one given.
-func (m *Manager) purge(ctx context.Context, name string, above int64) error {
-	m.Logger.Info("Remove all that is stored of a cluster", "cluster", name)
+// purge removes all that is stored of a cluster, as a writer with an epoch above the one
+// given, unless may returns an error. That asks the host cluster behind the claim: whoever
+// takes the cluster later claims it with a higher epoch, and is not harmed by this purge, as
+// late as it may come. A cluster that was claimed with a higher epoch already is left alone,
+// unless pass is set and may says otherwise.
+func (m *Manager) purge(ctx context.Context, name string, above int64, pass bool, may func(context.Context) error) error {
 	as, err := claim(ctx, &m.Options, name, above)
+	if fenced, ok := errors.AsType[*storage.FencedError](err); ok && pass {
+		if err = may(ctx); err == nil {
+			as, err = claim(ctx, &m.Options, name, fenced.Seen)
+		}
+	}
 	if err == nil {
+		m.claimed(as)
+		err = may(ctx)
+	}
+	if err == nil {
+		m.Logger.Info("Remove all that is stored of a cluster", "cluster", name)
 		ctx, cancel := context.WithTimeout(ctx, purgeTimeout)
 		defer cancel()
 		err = m.Storage.Purge(ctx, as, nil)
