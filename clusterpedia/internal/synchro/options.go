@@ -60,10 +60,10 @@ type Options struct {
 	// PageSize is the number of objects in one page of a list; 0: DefaultPageSize.
 	PageSize int64
 	Gates    Gates
-	// KeepOrphans keeps what is stored of clusters without a PediaCluster, which may be
-	// those of another host cluster.
-	KeepOrphans bool
-	Kinds       negotiation.Kinds
+	// RemoveOrphans says of which clusters without a PediaCluster is removed what is
+	// stored; empty: OrphansKnown.
+	RemoveOrphans OrphanPolicy
+	Kinds         negotiation.Kinds
 	// Events takes Kubernetes Events on PediaClusters; it may be nil.
 	Events record.EventRecorder
 	// Metrics may be nil.
@@ -156,6 +156,12 @@ func (o *Options) complete() error {
 		return errors.New("synchro: Kinds is not set")
 	case o.Workers <= 0:
 		return errors.New("worker-number must be greater than 0")
+	}
+	if o.RemoveOrphans == "" {
+		o.RemoveOrphans = OrphansKnown
+	}
+	if err := o.RemoveOrphans.Validate(); err != nil {
+		return err
 	}
 	if o.PageSize <= 0 {
 		o.PageSize = DefaultPageSize

@@ -16,6 +16,27 @@ import (
 	"clusterpedia.io/storage-api/storage"
 )
 
+// OrphanPolicy says of which clusters without a PediaCluster is removed what is stored. The
+// storage layer doesn't tell which host cluster they belong to.
+type OrphanPolicy string
+
+const (
+	// OrphansKnown are those that this manager has been responsible for.
+	OrphansKnown OrphanPolicy = "known"
+	// OrphansAll are all that the storage layer names: no other host cluster may use it.
+	OrphansAll OrphanPolicy = "all"
+	// OrphansNone keeps everything.
+	OrphansNone OrphanPolicy = "none"
+)
+
+// Validate returns an error if the policy is none of the above.
+func (p OrphanPolicy) Validate() error {
+	if slices.Contains([]OrphanPolicy{OrphansKnown, OrphansAll, OrphansNone}, p) {
+		return nil
+	}
+	return fmt.Errorf("remove-orphaned-clusters must be %s, %s or %s, not %q", OrphansKnown, OrphansAll, OrphansNone, string(p))
+}
+
 // orphan is a cluster of which objects may be stored, and that has no PediaCluster.
 type orphan struct {
 	// since is when it was first found to have none.
@@ -29,7 +50,7 @@ type orphan struct {
 // may be about to come back, as when the host cluster is set up anew: it must be missing for
 // a while. Where there are none at all, the host cluster is not asked about any.
 func (m *Manager) findOrphans(ctx context.Context) {
-	if m.KeepOrphans {
+	if m.RemoveOrphans == OrphansNone {
 		return
 	}
 	for {
@@ -59,22 +80,40 @@ func (m *Manager) lookForOrphans(ctx context.Context) error {
 		clear(m.orphans)
 		return nil
 	}
+	missing := maps.Clone(m.ours)
 	for _, p := range wanted {
 		delete(stored, p.Name)
+		delete(missing, p.Name)
+	}
+	for name := range missing {
+		if !stored[name] {
+			delete(m.ours, name) // what comes under its name later is not ours
+		}
 	}
 	maps.DeleteFunc(m.orphans, func(name string, _ *orphan) bool { return !stored[name] })
 	for name := range stored {
-		one := m.orphans[name]
-		switch {
-		case one == nil:
-			m.Logger.Info("Objects are stored of a cluster without a PediaCluster", "cluster", name, "removedAfter", m.Tuning.OrphanDelay)
-			m.orphans[name] = &orphan{since: time.Now()}
-		case time.Since(one.since) >= m.Tuning.OrphanDelay:
-			one.due = true
-			m.queue.Add(name)
-		}
+		m.foundOrphan(name)
 	}
 	return nil
+}
+
+// foundOrphan notes that a cluster is stored and has no PediaCluster, and has it removed if
+// it is time. The lock must be held.
+func (m *Manager) foundOrphan(name string) {
+	_, known := m.ours[name]
+	removed := known || m.RemoveOrphans == OrphansAll
+	one := m.orphans[name]
+	switch {
+	case one == nil && removed:
+		m.Logger.Info("Objects are stored of a cluster without a PediaCluster", "cluster", name, "removedAfter", m.Tuning.OrphanDelay)
+		m.orphans[name] = &orphan{since: time.Now()}
+	case one == nil:
+		m.Logger.Info("Keep what is stored of a cluster without a PediaCluster: it may be another host cluster's. --remove-orphaned-clusters=all removes it", "cluster", name)
+		m.orphans[name] = &orphan{since: time.Now()}
+	case removed && time.Since(one.since) >= m.Tuning.OrphanDelay:
+		one.due = true
+		m.queue.Add(name)
+	}
 }
 
 // storedClusters returns the clusters of which something is stored; from a storage layer

@@ -65,7 +65,7 @@ func TestForcedDeletion(t *testing.T) {
 		"removed":                              {removed: true},
 		"removed where clusters have no names": {change: func(w *world) { w.options.Storage = anonymous{w.storage} }, removed: true},
 		"not at once":                          {change: func(w *world) { w.options.Tuning.OrphanDelay = time.Hour }},
-		"kept if that is wanted":               {change: func(w *world) { w.options.KeepOrphans = true }},
+		"kept if that is wanted":               {change: func(w *world) { w.options.RemoveOrphans = OrphansNone }},
 		"kept by an empty host cluster":        {alone: true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -155,19 +155,21 @@ func TestOrphanComesBack(t *testing.T) {
 func TestOrphansAreRemoved(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		keep, without bool
-		want          []string
+		policy  OrphanPolicy
+		without bool
+		want    []string
 	}{
-		"removed":                  {want: []string{"pods default/a 101"}},
-		"kept if that is wanted":   {keep: true, want: []string{"pods default/a 101", "pods default/left 1"}},
-		"kept by an empty cluster": {without: true, want: []string{"pods default/left 1"}},
+		"removed":                       {policy: OrphansAll, want: []string{"pods default/a 101"}},
+		"kept, as another host's":       {want: []string{"pods default/a 101", "pods default/left 1"}},
+		"kept if that is wanted":        {policy: OrphansNone, want: []string{"pods default/a 101", "pods default/left 1"}},
+		"kept by an empty host cluster": {policy: OrphansAll, without: true, want: []string{"pods default/left 1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, pods)
 			w.member.Put(pods, "default", "a", "ua", "")
 			w.leave("ghost")
-			w.options.KeepOrphans = tc.keep
+			w.options.RemoveOrphans = tc.policy
 			if !tc.without {
 				w.create(entry("", "pods"))
 			}
@@ -176,6 +178,38 @@ func TestOrphansAreRemoved(t *testing.T) {
 			w.remains(tc.want...)
 		})
 	}
+}
+
+// TestOrphanByAPediaCluster makes a PediaCluster to get rid of what is stored under its name.
+func TestOrphanByAPediaCluster(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pods)
+	w.leave("one")
+	w.create()
+	w.update(func(p *v1alpha2.PediaCluster) { p.Spec = v1alpha2.ClusterSpec{} })
+	w.run()
+	w.eventually(func() bool { return len(w.get().Finalizers) == 1 }, "finalizer")
+	w.update(func(p *v1alpha2.PediaCluster) { p.DeletionTimestamp = &metav1.Time{Time: time.Now()} })
+	w.stored()
+}
+
+// TestNameOfAnotherHost has another host cluster take the name of a cluster that vanished
+// before anything was stored.
+func TestNameOfAnotherHost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pods)
+	w.bystander()
+	w.create(entry("", "pods"))
+	m := w.run()
+	w.shows("Ready=True", "pods.v1=Syncing/")
+	w.vanish()
+	w.eventually(func() bool {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return len(m.ours) == 0
+	}, "not forgotten")
+	w.leave("one")
+	w.remains("pods default/left 1")
 }
 
 // TestCacheIsNotBelieved has the cache miss a PediaCluster that there is.

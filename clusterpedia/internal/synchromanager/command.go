@@ -66,7 +66,7 @@ func (o *Options) run(ctx context.Context, plugins *storageplugin.Registry) erro
 		return o.LeaderElection.Run(ctx, client, func(ctx context.Context, epoch process.Epoch) error {
 			manager, err := NewManager(host, st, o.Gates, synchro.Options{
 				Epoch: epoch, ShardingName: o.ShardingName, Workers: o.Workers, PageSize: o.PageSize,
-				KeepOrphans: o.KeepOrphans, QueueMemory: int(o.QueueMemory.Value()), Events: events, Metrics: telemetry, Logger: klog.Background(),
+				RemoveOrphans: synchro.OrphanPolicy(o.RemoveOrphans), QueueMemory: int(o.QueueMemory.Value()), Events: events, Metrics: telemetry, Logger: klog.Background(),
 			})
 			if err != nil {
 				return err

@@ -28,8 +28,8 @@ type Options struct {
 	Workers      int
 	ShardingName string
 	PageSize     int64
-	// KeepOrphans keeps what is stored of clusters without a PediaCluster.
-	KeepOrphans bool
+	// RemoveOrphans is a synchro.OrphanPolicy.
+	RemoveOrphans string
 	// QueueMemory bounds the changes that are not written yet, in bytes.
 	QueueMemory resource.QuantityValue
 	// MetricsLabels are those of the metrics of resources.
@@ -48,6 +48,7 @@ type Options struct {
 func NewOptions(added []storage.Gate) (*Options, error) {
 	o := &Options{
 		Workers:        5,
+		RemoveOrphans:  string(synchro.OrphansKnown),
 		QueueMemory:    resource.QuantityValue{Quantity: *resource.NewQuantity(synchro.DefaultQueueMemory, resource.BinarySI)},
 		MetricsLabels:  noLabels,
 		Host:           process.NewHostOptions(),
@@ -94,7 +95,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	work.StringVar(&o.ShardingName, "sharding-name", o.ShardingName, "The name of this manager: it takes the PediaClusters whose spec.shardingName is the same.")
 	work.Int64Var(&o.PageSize, "page-size", o.PageSize, fmt.Sprintf("The number of objects in one page of a member's list. 0: %d.", synchro.DefaultPageSize))
 	work.Var(&o.QueueMemory, "queue-memory", "The memory that changes of all members together may take which are read and not written yet. A member may have one change more.")
-	work.BoolVar(&o.KeepOrphans, "keep-orphaned-clusters", o.KeepOrphans, fmt.Sprintf("Keep what is stored of clusters that have had no PediaCluster for %s. Needed if several host clusters share one storage.", synchro.DefaultTuning().OrphanDelay))
+	work.StringVar(&o.RemoveOrphans, "remove-orphaned-clusters", o.RemoveOrphans, fmt.Sprintf("Of which clusters to remove what is stored when they have had no PediaCluster for %s: %s, those that this process has been responsible for; %s, all that are stored, which must be those of one host cluster; %s, nothing is removed.", synchro.DefaultTuning().OrphanDelay, synchro.OrphansKnown, synchro.OrphansAll, synchro.OrphansNone))
 	o.LeaderElection.AddFlags(sets.FlagSet("leader election"))
 	o.Storage.AddFlags(sets.FlagSet("storage"))
 	o.Metrics.AddFlags(sets.FlagSet("metrics"))
@@ -116,6 +117,9 @@ func (o *Options) Validate() error {
 	}
 	if memory := o.QueueMemory.Value(); memory <= 0 || memory > math.MaxInt {
 		errs = append(errs, errors.New("queue-memory must be greater than 0"))
+	}
+	if err := synchro.OrphanPolicy(o.RemoveOrphans).Validate(); err != nil {
+		errs = append(errs, err)
 	}
 	if _, err := parseLabels(o.MetricsLabels); err != nil {
 		errs = append(errs, err)
