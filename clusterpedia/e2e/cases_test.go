@@ -107,7 +107,7 @@ func cases() []caseOf {
 		shown(86, "nothing selected", unitTests+"TestSelectionChanges"),
 		shown(87, "a PediaCluster deleted", unitTests+"TestDeletion"),
 		shown(89, "deleted while the member is down", unitTests+"TestDeletionWhileMemberIsDown"),
-		shown(90, "the finalizer removed by force", unitTests+"TestForcedDeletion"),
+		shown(90, "the finalizer removed by force", unitTests+"TestForcedDeletion", e2eTests+"TestManager/a finalizer that is removed by force"),
 		shown(91, "shards", e2eTests+"TestManager/shards", unitTests+"TestHandOver"),
 		shown(93, "a cluster that another shard has", unitTests+"TestSharding"),
 

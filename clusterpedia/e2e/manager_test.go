@@ -219,6 +219,7 @@ func TestManager(t *testing.T) {
 			require.NoError(t, d.RemoveCluster(t.Context(), "member-1"))
 		}},
 		{"a shared selection that is deleted", func(t *testing.T) { sharedSelection(t, d, s) }},
+		{"a finalizer that is removed by force", func(t *testing.T) { vanished(t, d, s) }},
 		{"shards", func(t *testing.T) { shards(t, d, s) }},
 		{"the end", func(t *testing.T) {
 			require.NoError(t, d.manager.Stop(stopLimit))

@@ -142,6 +142,7 @@ func TestManagerFlags(t *testing.T) {
 	for flag, want := range map[string]string{
 		"--worker-number=0":                                     "worker-number must be greater than 0",
 		"--page-size=-1":                                        "page-size must not be negative",
+		"--remove-orphaned-clusters=some":                       `remove-orphaned-clusters must be known, all or none, not \"some\"`,
 		"--resource-synchro-metrics-labels=foo":                 "resource synchro metrics scope 'foo' is not supported",
 		"--metrics-tls-config=/missing":                         "--metrics-tls-config: ",
 		"--metrics-port=0":                                      "--metrics-port must be from 1 to 65535, not 0",
