@@ -38,6 +38,8 @@ type known struct {
 	listed, renewed bitSet
 	// highest is the highest version of an object.
 	highest uint64
+	// doubts counts how often all revisions were forgotten.
+	doubts int
 	// events are the resource versions of the recorded Events, by their UIDs, as they
 	// were stored when the process began; nil once they were taken.
 	events map[string]string
@@ -138,6 +140,23 @@ func (k *known) doubt(name objectName, r revision) {
 	}
 }
 
+// written says that a revision is stored after all that was doubted, unless all have been
+// since there were so many doubts.
+func (k *known) written(name objectName, r revision, doubts int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if n, ok := k.objects.find(name); ok && k.revisions[n] == 0 && k.doubts == doubts {
+		k.revisions[n] = r
+	}
+}
+
+// allDoubts returns how often all revisions were forgotten.
+func (k *known) allDoubts() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.doubts
+}
+
 // restored says that versions are given a second time. It forgets all revisions but
 // those that came with the list that is being read.
 func (k *known) restored() {
@@ -149,6 +168,7 @@ func (k *known) restored() {
 		}
 	}
 	k.highest = 0
+	k.doubts++
 }
 
 // doubtAll forgets all revisions, and those too that came with a list that was not read
@@ -158,6 +178,7 @@ func (k *known) doubtAll() {
 	defer k.mu.Unlock()
 	k.listed, k.renewed = nil, nil
 	clear(k.revisions)
+	k.doubts++
 }
 
 // doubtRemoval says that an object was not removed after all. It is as if it had not

@@ -222,11 +222,22 @@ func (r *resource) Changed(ctx context.Context, head document.Head, doc []byte) 
 		}
 		return nil
 	}
+	// Both are called by one goroutine.
+	doubted, doubts := false, r.known.allDoubts()
 	rejected := func(err error) {
+		doubted = true
 		r.known.doubt(name, revision)
 		r.refused(name, err)
 	}
-	err = r.writer.Enqueue(ctx, writer.Change{Change: storage.Change{Put: object}, New: isNew, Rejected: rejected, OrDelete: r.purging()})
+	written := func() {
+		if doubted {
+			r.known.written(name, revision, doubts)
+			r.retry.hurry()
+		}
+	}
+	err = r.writer.Enqueue(ctx, writer.Change{
+		Change: storage.Change{Put: object}, New: isNew, Rejected: rejected, Written: written, OrDelete: r.purging(),
+	})
 	if err != nil {
 		r.known.doubt(name, revision)
 	}
@@ -364,6 +375,16 @@ func (r *delayed) scheduleFrom(first time.Duration, f func()) {
 		r.mu.Unlock()
 		f()
 	})
+}
+
+// hurry has the call that is due, if there is one, come after a sixth of the first delay:
+// what it waits for has passed.
+func (r *delayed) hurry() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.pending && r.timer.Stop() {
+		r.timer.Reset(r.first / 6)
+	}
 }
 
 // stop cancels the call that is due, and reports whether there was one.

@@ -67,7 +67,8 @@ type queue struct {
 	entries []*entry
 	byKey   map[key]*entry
 	bytes   int
-	// held is what was taken of the budget: for entries, and for taken ones.
+	// held is what was taken of the budget: for entries, for taken ones, and for those that
+	// are kept aside.
 	held int
 	// closed says that nothing is taken any more, so that nothing is added either.
 	closed bool
@@ -80,6 +81,8 @@ type queue struct {
 	idle  chan struct{}
 	// barriers are in the order of their numbers.
 	barriers []barrier
+	// aside is what was taken and will be written later. Nothing waits for it.
+	aside aside
 }
 
 type barrier struct {
@@ -95,6 +98,7 @@ func newQueue(limits Limits, budget *Budget) *queue {
 		ready:  make(chan struct{}, 1),
 		byKey:  map[key]*entry{},
 		room:   make(chan struct{}),
+		aside:  newAside(),
 	}
 }
 
@@ -181,8 +185,9 @@ func (q *queue) full() bool {
 }
 
 // take removes a batch from the queue. It waits for the first entry, and then a
-// little for more. done must be called before the next take.
-func (q *queue) take(ctx context.Context) ([]*entry, error) {
+// little for more. done must be called before the next take. It returns no entry if other
+// work is due before.
+func (q *queue) take(ctx context.Context, due <-chan time.Time) ([]*entry, error) {
 	var linger <-chan time.Time
 	lingered := false
 	for {
@@ -201,6 +206,8 @@ func (q *queue) take(ctx context.Context) ([]*entry, error) {
 		case <-q.ready:
 		case <-linger:
 			lingered = true
+		case <-due:
+			return nil, nil
 		}
 	}
 }
@@ -313,19 +320,22 @@ func (q *queue) drop(ctx context.Context, resource storage.Resource) error {
 	if !slices.ContainsFunc(q.taken, func(e *entry) bool { return e.key.Resource == resource }) {
 		idle = nil
 	}
+	tried := q.dropAside(resource)
 	q.mu.Unlock()
 	for _, b := range reached {
 		b.done()
 	}
-	if idle == nil {
-		return nil
+	for _, ended := range []<-chan struct{}{idle, tried} {
+		if ended == nil {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ended:
+		}
 	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-idle:
-		return nil
-	}
+	return nil
 }
 
 func (q *queue) length() int {

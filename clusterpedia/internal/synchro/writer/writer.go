@@ -27,9 +27,11 @@ type Change struct {
 	// New says of a Put that, as far as is known, the storage layer has no such object.
 	New bool
 	// Rejected, if it is not nil, is called if the change is given up: the storage layer
-	// can never take it, or did not in several attempts, and takes others. It must not
-	// wait.
+	// can never take it, or does not now, and takes others. It must not wait.
 	Rejected func(error)
+	// Written, if it is not nil, is called when the change is written, and that may be
+	// after Rejected. It must not wait.
+	Written func()
 }
 
 // Observer is told what becomes of changes. Its methods must not wait; they are
@@ -41,7 +43,7 @@ type Observer interface {
 	Failed(cluster string, changes []Change, err error)
 	// Rejected tells that a change was given up, which the storage layer refuses.
 	Rejected(cluster string, change storage.Change, err error)
-	// Postponed tells that a change was given up, which may be written another time.
+	// Postponed tells that a change is not written now, but may be later.
 	Postponed(cluster string, change storage.Change, err error)
 }
 
@@ -80,12 +82,10 @@ const (
 	doubtAfter = 10
 	// splitAfter is the number of failures in a row of one batch, of a kind that may pass,
 	// from which on the fault is looked for in single changes, if the storage layer
-	// answers otherwise; aloneAfter is that of a single change. It is more, for a storage
-	// layer that fails at random.
+	// answers otherwise; aloneAfter is that of a single change. Changes that time out are
+	// not tried again in line.
 	splitAfter = 3
-	aloneAfter = 6
-	// maxSlow is how many slow objects are remembered.
-	maxSlow = 1000
+	aloneAfter = 3
 )
 
 // Options are what a Writer is made from.
@@ -115,14 +115,19 @@ type Writer struct {
 	backoff wait.Backoff
 	// failures and rejected count those since the last success.
 	failures, rejected int
-	// slow are the keys whose changes were postponed. They are written alone, behind the
-	// others, with one attempt each time.
-	slow map[key]bool
+	// spare is for the changes that were postponed: they are kept aside, and written alone
+	// when there is time.
+	spare spare
 }
 
 // New returns a writer with an empty queue.
 func New(o Options) *Writer {
-	return &Writer{Options: o, queue: newQueue(o.Limits, o.Budget), backoff: o.Limits.Backoff, slow: map[key]bool{}}
+	return &Writer{
+		Options: o,
+		queue:   newQueue(o.Limits, o.Budget),
+		backoff: o.Limits.Backoff,
+		spare:   spare{backoff: o.Limits.Backoff, crowded: map[key]bool{}},
+	}
 }
 
 // Enqueue adds a change, in place of one of the same object that isn't written yet.
@@ -148,44 +153,52 @@ func (w *Writer) Queued() int { return w.queue.length() }
 func (w *Writer) Run(ctx context.Context) error {
 	defer w.queue.close()
 	for {
-		batch, err := w.queue.take(ctx)
+		batch, err := w.queue.take(ctx, w.due())
 		if err != nil {
 			return err
 		}
-		if err := w.writeAll(ctx, batch); err != nil {
+		if len(batch) > 0 {
+			if err := w.writeAll(ctx, batch); err != nil {
+				return err
+			}
+			w.queue.done()
+		}
+		if err := w.writeAside(ctx); err != nil {
 			return err
 		}
-		w.queue.done()
 	}
 }
 
-// writeAll deals with a batch, in which slow objects hold up no others.
+// writeAll deals with a batch. Changes of objects of which one is kept aside take its place.
 func (w *Writer) writeAll(ctx context.Context, batch []*entry) error {
-	var quick, slow []*entry
+	var quick []*entry
 	for _, e := range batch {
-		if w.slow[e.key] {
-			slow = append(slow, e)
+		if w.setAside(e) {
+			w.postpone(e, errAside)
 		} else {
 			quick = append(quick, e)
 		}
 	}
-	if err := w.write(ctx, quick, aloneAfter); err != nil {
-		return err
-	}
-	for _, e := range slow {
-		if err := w.write(ctx, []*entry{e}, 1); err != nil {
-			return err
-		}
-	}
-	return nil
+	return w.write(ctx, quick)
 }
 
+// errAside says that a change is not written at once, since an earlier one of its object
+// could not be.
+var errAside = storage.Retryable(errors.New("the storage layer did not take the object in time, it is tried again"))
+
 // write writes all changes of a batch, or gives up single ones: those that the storage
-// layer refuses, and those that have failed alone a number of times while it answers. It
-// returns an error only if Run must end.
-func (w *Writer) write(ctx context.Context, batch []*entry, alone int) error {
+// layer refuses, and those that have failed alone while it answers. It returns an error
+// only if Run must end.
+func (w *Writer) write(ctx context.Context, batch []*entry) error {
+	return w.writePart(ctx, batch, len(batch))
+}
+
+// writePart writes a part of a batch that had a number of changes as a whole. Its attempts
+// take no more than that part of the time: so the search for changes that time out takes,
+// for each halving, no longer than one attempt to write the whole.
+func (w *Writer) writePart(ctx context.Context, batch []*entry, whole int) error {
 	for failed := 0; len(batch) > 0; {
-		err := w.try(ctx, batch)
+		err := w.try(ctx, batch, max(w.Limits.Timeout*time.Duration(len(batch))/time.Duration(whole), w.leastTimeout()))
 		switch {
 		case err == nil:
 			return nil
@@ -195,36 +208,56 @@ func (w *Writer) write(ctx context.Context, batch []*entry, alone int) error {
 			return err
 		}
 		w.Observer.Failed(w.As.Cluster, changesOf(batch), err)
-		timeout := errors.Is(err, context.DeadlineExceeded)
-		switch {
-		case timeout || storage.IsRetryable(err):
-			failed++
-			if err := w.wait(ctx, err); err != nil {
+		if !passes(err) {
+			if batch, err = w.reject(ctx, batch, whole, err); err != nil {
 				return err
 			}
-			// Perhaps the batch is too much to be written in time, or one of its changes
-			// waits for what others hold.
-			enough := splitAfter
-			switch {
-			case len(batch) == 1:
-				enough = alone
-			case timeout:
-				enough = 0
-			}
-			if failed < enough || enough > 0 && !w.answers(ctx) {
-				continue
-			}
-			if batch, err = w.divide(ctx, batch, err); err != nil {
-				return err
-			}
-			failed = 0
-		default:
-			if batch, err = w.reject(ctx, batch, err); err != nil {
-				return err
-			}
+			continue
 		}
+		failed++
+		divide, waitErr := w.blames(ctx, len(batch), whole, failed, err)
+		switch {
+		case waitErr != nil:
+			return waitErr
+		case !divide:
+			continue
+		}
+		if batch, err = w.divide(ctx, batch, whole, err); err != nil {
+			return err
+		}
+		failed = 0
 	}
 	return nil
+}
+
+// passes reports whether the same attempt may succeed later.
+func passes(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || storage.IsRetryable(err)
+}
+
+// blames reports whether the fault is looked for in the changes of a part, after a number
+// of failures of a kind that may pass; if not, it has waited before the next attempt.
+func (w *Writer) blames(ctx context.Context, part, whole, failed int, cause error) (bool, error) {
+	// Perhaps the batch is too much to be written in time, or one of its changes waits for
+	// what others hold: to wait for that again is what others wait for, too.
+	if errors.Is(cause, context.DeadlineExceeded) {
+		if w.answers(ctx) {
+			return true, nil
+		}
+		return false, w.wait(ctx, cause)
+	}
+	if err := w.wait(ctx, cause); err != nil {
+		return false, err
+	}
+	enough := 1
+	switch {
+	case w.rejected >= doubtAfter:
+	case part == 1:
+		enough = aloneAfter
+	case part == whole:
+		enough = splitAfter
+	}
+	return failed >= enough && w.answers(ctx), nil
 }
 
 // answers reports whether the storage layer takes a batch without changes.
@@ -234,37 +267,42 @@ func (w *Writer) answers(ctx context.Context) bool {
 	return w.Storage.Apply(attempt, w.As, nil) == nil
 }
 
-// divide writes the first half of a batch that has failed for a reason which may pass, and
-// returns the rest. A single change is given up, unless that happened to many in a row:
-// then it is left for another attempt.
-func (w *Writer) divide(ctx context.Context, batch []*entry, cause error) ([]*entry, error) {
-	if len(batch) > 1 {
-		return w.writeHalf(ctx, batch)
+// divide writes the first half of a batch that has failed for a reason which may pass while
+// the storage layer answers, and returns the rest. A single change is kept aside. When that
+// has happened to many in a row, each waits: the storage layer may take none.
+func (w *Writer) divide(ctx context.Context, batch []*entry, whole int, cause error) ([]*entry, error) {
+	if w.rejected < doubtAfter {
+		w.recovered()
 	}
-	if w.rejected >= doubtAfter {
-		return batch, nil
+	if len(batch) > 1 {
+		return w.writeHalf(ctx, batch, whole)
 	}
 	e := batch[0]
-	w.rejected++
-	if len(w.slow) >= maxSlow {
-		clear(w.slow)
+	if w.rejected++; w.rejected > doubtAfter {
+		if err := w.wait(ctx, cause); err != nil {
+			return nil, err
+		}
 	}
-	w.slow[e.key] = true
-	w.recovered()
 	w.Logger.Error(cause, "The storage layer does not take an object now, while it takes others", "object", e.key.String())
+	w.crowd(e.key, w.queue.keep(e))
+	w.postpone(e, cause)
+	return nil, nil
+}
+
+// postpone tells of a change that is not written now.
+func (w *Writer) postpone(e *entry, cause error) {
 	w.Observer.Postponed(w.As.Cluster, e.change.Change, cause)
 	if e.change.Rejected != nil {
 		e.change.Rejected(cause)
 	}
-	return nil, nil
 }
 
-func (w *Writer) try(ctx context.Context, batch []*entry) error {
+func (w *Writer) try(ctx context.Context, batch []*entry, timeout time.Duration) error {
 	changes := make([]storage.Change, len(batch))
 	for i, e := range batch {
 		changes[i] = e.change.Change
 	}
-	attempt, cancel := context.WithTimeout(ctx, w.Limits.Timeout)
+	attempt, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	start := time.Now()
 	if err := w.Storage.Apply(attempt, w.As, changes); err != nil {
@@ -272,7 +310,9 @@ func (w *Writer) try(ctx context.Context, batch []*entry) error {
 	}
 	w.Observer.Written(w.As.Cluster, changesOf(batch), time.Since(start))
 	for _, e := range batch {
-		delete(w.slow, e.key)
+		if e.change.Written != nil {
+			e.change.Written()
+		}
 	}
 	w.rejected = 0
 	w.recovered()
@@ -321,9 +361,9 @@ func (w *Writer) wait(ctx context.Context, cause error) error {
 }
 
 // writeHalf writes the first half of a batch and returns the rest.
-func (w *Writer) writeHalf(ctx context.Context, batch []*entry) ([]*entry, error) {
+func (w *Writer) writeHalf(ctx context.Context, batch []*entry, whole int) ([]*entry, error) {
 	half := len(batch) / 2
-	if err := w.write(ctx, batch[:half], aloneAfter); err != nil {
+	if err := w.writePart(ctx, batch[:half], whole); err != nil {
 		return nil, err
 	}
 	return batch[half:], nil
@@ -331,7 +371,7 @@ func (w *Writer) writeHalf(ctx context.Context, batch []*entry) ([]*entry, error
 
 // reject deals with a batch that failed for good, of which one change or several
 // are the cause: it returns what is left to be written.
-func (w *Writer) reject(ctx context.Context, batch []*entry, cause error) ([]*entry, error) {
+func (w *Writer) reject(ctx context.Context, batch []*entry, whole int, cause error) ([]*entry, error) {
 	if w.rejected >= doubtAfter {
 		if err := w.wait(ctx, cause); err != nil {
 			return nil, err
@@ -347,7 +387,7 @@ func (w *Writer) reject(ctx context.Context, batch []*entry, cause error) ([]*en
 	if len(batch) == 1 {
 		return w.giveUp(batch[0], cause), nil
 	}
-	return w.writeHalf(ctx, batch)
+	return w.writeHalf(ctx, batch, whole)
 }
 
 // giveUp tells of a change that is given up, and returns what is written in its place.
