@@ -240,7 +240,7 @@ func (w *Writer) tryAside(ctx context.Context, e *entry) (bool, error) {
 		return true, w.write(ctx, w.giveUp(e, err))
 	}
 	w.Logger.V(2).Info("The storage layer still does not take an object", "object", e.key.String(), "err", err)
-	return false, nil
+	return false, nil //nolint:nilerr // it is tried again
 }
 
 // yield ends an attempt, once it has had its share of time, for the sake of others that

@@ -83,3 +83,57 @@ func TestBudgetTakesOneOfEach(t *testing.T) {
 	}
 	require.Zero(t, budget.Used())
 }
+
+// TestReplacementsAreBounded replaces queued changes with larger ones.
+func TestReplacementsAreBounded(t *testing.T) {
+	t.Parallel()
+	const large = 64 << 10
+	grown := func(name string) Change {
+		c := put(pods, name, "2")
+		c.Put.JSON = make([]byte, large)
+		return c
+	}
+	for name, tc := range map[string]struct{ queue, budget int }{
+		"by the queue":  {queue: 4 * large, budget: 1 << 30},
+		"by the budget": {queue: 1 << 30, budget: 8 * large},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			limits := testLimits()
+			limits.QueueBytes, limits.BatchBytes = tc.queue, tc.queue
+			budget := NewBudget(tc.budget)
+			f := newFixture(t, limits)
+			f.queue = newQueue(limits, budget)
+			// One alone always fits, and what does not grow.
+			f.enqueue(t, put(pods, "0", "1"))
+			huge := put(pods, "0", "2")
+			huge.Put.JSON = make([]byte, 10*large)
+			f.enqueue(t, huge, put(pods, "0", "3"))
+
+			for i := range 40 {
+				f.enqueue(t, put(pods, fmt.Sprint(i), "1"))
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			var err error
+			for i := 0; i < 40 && err == nil; i++ {
+				err = f.Enqueue(ctx, grown(fmt.Sprint(i)))
+			}
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.LessOrEqual(t, budget.Used(), 4*large+40*(entryOverhead+2))
+
+			// Those who wait get on when there is room.
+			var pushing sync.WaitGroup
+			for i := range 40 {
+				pushing.Go(func() { f.enqueue(t, grown(fmt.Sprint(i))) })
+			}
+			f.start(t)
+			pushing.Wait()
+			f.settle(t)
+			for _, o := range f.storage.Objects() {
+				require.Equal(t, "2", o.ResourceVersion)
+			}
+			require.Eventually(t, func() bool { return budget.Used() == 0 }, patience, tick)
+		})
+	}
+}

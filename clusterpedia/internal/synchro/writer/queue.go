@@ -125,16 +125,29 @@ func (q *queue) tryPush(e *entry) <-chan struct{} {
 	if q.closed {
 		return q.room
 	}
+	n := len(q.entries)
 	if old := q.byKey[e.key]; old != nil {
-		// A replacement takes no more room, but for what it grows.
-		q.bytes += e.size - old.size
-		q.hold(e.size - old.size)
+		// A replacement takes no more room, but for what it grows. If it has to wait, what
+		// is there is written first.
+		grown := e.size - old.size
+		if n > 1 && grown > 0 && q.bytes+grown > q.limits.QueueBytes {
+			return q.room
+		}
+		if grown <= 0 {
+			q.budget.add(grown)
+		} else if more := q.budget.take(grown, q.held, n == 1); more != nil {
+			return more
+		}
+		q.bytes += grown
+		q.held += grown
 		// What was to be created, or deleted, is still not there, or still there.
 		e.change.New = old.change.New && e.change.Put != nil
 		old.change, old.size = e.change, e.size
+		if grown > 0 && q.full() {
+			q.wake()
+		}
 		return nil
 	}
-	n := len(q.entries)
 	if n > 0 && (n >= q.limits.QueueChanges || q.bytes+e.size > q.limits.QueueBytes) {
 		return q.room
 	}
