@@ -278,7 +278,9 @@ func (c *cluster) prepare(ctx context.Context) error {
 			k = newKnown()
 			stored[v.Resource] = k
 		}
-		k.put(objectName{v.Namespace, v.Name}, k.revision(v.UID, v.ResourceVersion))
+		name := objectName{v.Namespace, v.Name}
+		k.put(name, k.revision(v.UID, v.ResourceVersion))
+		k.stored(name, v.UID)
 		k.reached(v.ResourceVersion)
 		if len(v.Events) > 0 {
 			k.addEvents(v.Events)

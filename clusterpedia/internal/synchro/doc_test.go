@@ -16,7 +16,7 @@ package synchro
 //	writes after a forced deletion, orphans         TestForcedDeletion, TestOrphansAreRemoved
 //	a removal that failed was forgotten             TestSelectionChanges, TestUnselectedWhileStopped
 //	a shared list that wasn't read yet              TestSharedSelectionAcrossRestart
-//	Events before their objects, of other groups    TestEvents
+//	Events before their objects, of other groups    TestEvents, TestEventWaitsForItsObject
 //	a manager that wakes late                       TestEpochIsClaimedBeforeReading, TestOvertakenManager, TestLatePurgeHarmsNobody
 //
 // Crashes, hangs and loops:

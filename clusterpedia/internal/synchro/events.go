@@ -16,10 +16,6 @@ import (
 	"clusterpedia.io/storage-api/storage"
 )
 
-// recentEvent is how long ago an Event may have happened for its object to be still on
-// its way.
-const recentEvent = 10 * time.Minute
-
 // events records the Events of one resource's objects with them. It is the Sink of a
 // reflector of its own. Events stay recorded when the member forgets them, as it does
 // after an hour: the storage layer bounds them.
@@ -28,14 +24,22 @@ type events struct {
 	rewriter  document.Rewriter
 	reflector *reflector.Reflector
 	log       klog.Logger
-	retry     delayed
+	// retry is for Events that the storage layer does not take, again for those that could
+	// not wait for their objects.
+	retry, again delayed
+	// wake has release look for Events whose objects are stored.
+	wake chan struct{}
 
-	// mu is for what the writer calls when it gives an Event up.
+	// order keeps the versions of an Event in their order on their way to the writer.
+	order sync.Mutex
+	// mu is for what the writer calls, and for release.
 	mu sync.Mutex
+	// early are the Events whose objects are not stored.
+	early early
 	// recorded are the resource versions of the member's Events that are recorded, or on
 	// their way, by their UIDs. listed are those of the list that is read, missed says
-	// that one of it was left out until its object comes, refused that one was given up
-	// since the list before.
+	// that one was left to the next list, refused that one was given up since the list
+	// before.
 	recorded, listed map[string]string
 	missed, refused  bool
 }
@@ -46,6 +50,8 @@ func newEvents(c *cluster, r *resource) *events {
 		rewriter: document.Rewriter{Cluster: c.name, APIVersion: "v1", Kind: "Event", DropManagedFields: true},
 		log:      r.log.WithValues("of", "events"),
 		retry:    delayed{first: c.Tuning.RejectedDelay},
+		again:    delayed{first: c.Tuning.RejectedDelay},
+		wake:     make(chan struct{}, 1),
 		recorded: r.known.takeEvents(),
 	}
 	if e.recorded == nil {
@@ -72,8 +78,13 @@ func (e *events) run(ctx context.Context, stored <-chan struct{}) {
 		return
 	case <-stored:
 	}
+	var releasing sync.WaitGroup
+	releasing.Go(func() { e.release(ctx) })
 	e.reflector.Run(ctx)
-	if e.retry.stop() {
+	releasing.Wait()
+	// Both are stopped.
+	retry, again := e.retry.stop(), e.again.stop()
+	if retry || again {
 		e.reflector.Relist()
 	}
 }
@@ -110,8 +121,11 @@ func (e *events) EndList(context.Context) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.recorded, e.listed = e.listed, nil
-	if !e.missed && !e.refused {
+	if !e.refused {
 		e.retry.reset()
+	}
+	if !e.missed {
+		e.again.reset()
 	}
 	e.refused = false
 	return nil
@@ -130,22 +144,49 @@ func (e *events) Changed(ctx context.Context, head document.Head, doc []byte) er
 	if event == nil || e.resource.excluded.has(object.namespace) {
 		return nil
 	}
-	if !e.resource.known.has(object) {
-		// Its object may be read in a moment. Then the Event is not lost.
-		if time.Since(time.Unix(event.LastSeen, 0)) < recentEvent {
-			e.mu.Lock()
-			e.missed = true
-			e.mu.Unlock()
-			e.retry.schedule(e.reflector.Relist)
+	if !e.resource.known.stores(object, event.Involved) {
+		if e.awaits(object, event) {
+			e.await(object, event)
 		}
 		return nil
 	}
+	return e.record(ctx, object, event, false)
+}
+
+// record has an Event of a stored object written. One that has waited for its object is
+// left out if a newer version has come meanwhile.
+func (e *events) record(ctx context.Context, object objectName, event *storage.Event, waited bool) error {
+	e.order.Lock()
+	defer e.order.Unlock()
 	e.mu.Lock()
-	e.recorded[head.UID] = head.ResourceVersion
+	if _, ok := e.recorded[event.UID]; ok && waited {
+		e.mu.Unlock()
+		return nil
+	}
+	e.early.sort(func(early earlyEvent) bool { return early.UID == event.UID })
+	e.recorded[event.UID] = event.ResourceVersion
+	if e.listed != nil {
+		e.listed[event.UID] = event.ResourceVersion
+	}
 	e.mu.Unlock()
-	return e.resource.writer.Enqueue(ctx, writer.Change{Change: storage.Change{Event: event}, Rejected: func(err error) {
+	err := e.resource.writer.Enqueue(ctx, writer.Change{Change: storage.Change{Event: event}, Rejected: func(err error) {
 		e.rejected(object, event, err)
 	}})
+	if err != nil {
+		e.forget(event)
+	}
+	return err
+}
+
+// forget says that an Event is not recorded after all.
+func (e *events) forget(event *storage.Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, versions := range []map[string]string{e.recorded, e.listed} {
+		if versions[event.UID] == event.ResourceVersion {
+			delete(versions, event.UID)
+		}
+	}
 }
 
 func (e *events) has(head document.Head) bool {
@@ -158,12 +199,8 @@ func (e *events) has(head document.Head) bool {
 // member has it.
 func (e *events) rejected(object objectName, event *storage.Event, err error) {
 	e.log.Error(err, "An Event of the member is not recorded", "object", object.String(), "event", event.UID)
+	e.forget(event)
 	e.mu.Lock()
-	for _, versions := range []map[string]string{e.recorded, e.listed} {
-		if versions[event.UID] == event.ResourceVersion {
-			delete(versions, event.UID)
-		}
-	}
 	e.refused = true
 	e.mu.Unlock()
 	e.retry.schedule(e.reflector.Relist)

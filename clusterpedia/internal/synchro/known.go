@@ -32,6 +32,9 @@ type known struct {
 	objects nameTable
 	// revisions are those of the objects, by their numbers in the table.
 	revisions []revision
+	// uids stand for the UIDs of the objects that are stored, by the same numbers; 0: it is
+	// unknown, or there is none.
+	uids []uint32
 	// listed holds a bit for each object that was put since the list began that is
 	// being read, and renewed one for those whose revision was another; nil outside of
 	// lists.
@@ -77,10 +80,10 @@ func (k *known) put(name objectName, r revision) bool {
 func (k *known) add(name objectName) (n uint32, added bool) {
 	n, added = k.objects.add(name)
 	if int(n) == len(k.revisions) {
-		k.revisions = append(k.revisions, 0)
+		k.revisions, k.uids = append(k.revisions, 0), append(k.uids, 0)
 	}
 	if added {
-		k.revisions[n] = 0
+		k.revisions[n], k.uids[n] = 0, 0
 	}
 	return n, added
 }
@@ -109,6 +112,41 @@ func (k *known) has(name objectName) bool {
 	defer k.mu.Unlock()
 	_, ok := k.objects.find(name)
 	return ok
+}
+
+func (k *known) uid(uid string) uint32 {
+	return uint32(maphash.String(k.objects.seed, uid)) | 1 //nolint:gosec // as much as is needed
+}
+
+// stored says that an object is stored with a UID; empty: that none is.
+func (k *known) stored(name objectName, uid string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n, ok := k.objects.find(name)
+	switch {
+	case !ok:
+	case uid == "":
+		k.uids[n] = 0
+	default:
+		k.uids[n] = k.uid(uid)
+	}
+}
+
+// stores reports whether an object is stored with a UID.
+func (k *known) stores(name objectName, uid string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n, ok := k.objects.find(name)
+	return ok && k.uids[n] == k.uid(uid)
+}
+
+// awaits reports whether there is an object of that name of which the storage layer has
+// none, or not the last revision.
+func (k *known) awaits(name objectName) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n, ok := k.objects.find(name)
+	return ok && (k.uids[n] == 0 || k.revisions[n] == 0)
 }
 
 // addEvents remembers Events that are stored.
@@ -225,7 +263,7 @@ func (k *known) unlisted() []objectName {
 	})
 	k.listed, k.renewed = nil, nil
 	k.objects.trim()
-	k.revisions = trimmed(k.revisions)
+	k.revisions, k.uids = trimmed(k.revisions), trimmed(k.uids)
 	return names
 }
 

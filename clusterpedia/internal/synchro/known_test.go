@@ -154,7 +154,7 @@ func TestKnownRevisions(t *testing.T) {
 
 // knownLimit is the memory that is kept for an object, in bytes, if its name is as long
 // as those of pods are.
-const knownLimit = 48
+const knownLimit = 52
 
 // fill makes it know so many pods.
 func fill(k *known, n int) {
@@ -162,6 +162,7 @@ func fill(k *known, n int) {
 	for i := range n {
 		name := objectName{fmt.Sprintf("team-%d", i%100), podName(i)}
 		k.put(name, k.revision(fmt.Sprintf("uid-%d", i), fmt.Sprint(i)))
+		k.stored(name, fmt.Sprintf("uid-%d", i))
 	}
 	k.unlisted()
 }

@@ -218,25 +218,33 @@ func (r *resource) Changed(ctx context.Context, head document.Head, doc []byte) 
 		r.known.doubt(name, revision)
 		r.invalid(name, err)
 		if !isNew && r.purging() {
+			r.known.stored(name, "")
 			return r.writer.Enqueue(ctx, writer.Change{Change: storage.Change{Delete: r.key(name)}})
 		}
 		return nil
 	}
 	// Both are called by one goroutine.
-	doubted, doubts := false, r.known.allDoubts()
+	doubted, doubts, orDelete := false, r.known.allDoubts(), r.purging()
 	rejected := func(err error) {
 		doubted = true
 		r.known.doubt(name, revision)
+		if _, never := errors.AsType[*storage.InvalidObjectError](err); never && orDelete {
+			r.known.stored(name, "")
+		}
 		r.refused(name, err)
 	}
 	written := func() {
+		r.known.stored(name, object.UID)
+		if r.events != nil {
+			r.events.stored(object.UID)
+		}
 		if doubted {
 			r.known.written(name, revision, doubts)
 			r.retry.hurry()
 		}
 	}
 	err = r.writer.Enqueue(ctx, writer.Change{
-		Change: storage.Change{Put: object}, New: isNew, Rejected: rejected, Written: written, OrDelete: r.purging(),
+		Change: storage.Change{Put: object}, New: isNew, Rejected: rejected, Written: written, OrDelete: orDelete,
 	})
 	if err != nil {
 		r.known.doubt(name, revision)
