@@ -128,6 +128,8 @@ func (q *queue) tried(dealt bool) {
 // dropAside forgets what is kept aside of a resource. It returns a channel that is closed
 // when none of it is being written any more, or nil.
 func (q *queue) dropAside(resource storage.Resource) <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	for _, e := range append([]*entry(nil), q.aside.entries...) {
 		if e.key.Resource == resource && q.aside.remove(e) {
 			q.hold(-e.size)

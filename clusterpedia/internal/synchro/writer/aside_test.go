@@ -213,10 +213,47 @@ func TestDropForgetsWhatIsAside(t *testing.T) {
 		require.NoError(t, f.Drop(t.Context(), pods))
 		require.Zero(t, f.queue.asides())
 		require.Zero(t, budget.Used())
+		// One that is written for the first time is not set aside behind Drop.
+		f.enqueue(t, put(pods, "locked", "1"))
+		<-time.After(limits.Timeout / 2)
+		require.NoError(t, f.Drop(t.Context(), pods))
+		require.Zero(t, f.queue.asides())
 		close(l.unlocked)
 		<-time.After(time.Minute)
 		require.Empty(t, f.storage.Objects())
 		f.stop()
 		<-f.result
 	})
+}
+
+// TestStorageThatIsSlow has a storage layer that takes long for anything: the parts of a
+// batch get the time that they need.
+func TestStorageThatIsSlow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		limits := DefaultLimits()
+		f := newFixture(t, limits)
+		f.Writer = New(Options{Storage: slowly{f.storage}, As: f.As, Limits: limits, Observer: f.observer, Logger: f.Logger})
+		for i := range 20 {
+			f.enqueue(t, put(pods, fmt.Sprint(i), "1"))
+		}
+		f.start(t)
+		f.await()
+		require.Len(t, f.storage.Objects(), 20)
+		require.Zero(t, f.observer.postponed)
+		f.stop()
+		<-f.result
+	})
+}
+
+// slowly takes 10 seconds for a batch, and 2 for each change.
+type slowly struct{ *faulty.Storage }
+
+func (s slowly) Apply(ctx context.Context, w storage.Writer, changes []storage.Change) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(10*time.Second + time.Duration(len(changes))*2*time.Second):
+	}
+	return s.Storage.Apply(ctx, w, changes)
 }

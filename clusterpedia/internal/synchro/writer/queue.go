@@ -199,7 +199,7 @@ func (q *queue) full() bool {
 
 // take removes a batch from the queue. It waits for the first entry, and then a
 // little for more. done must be called before the next take. It returns no entry if other
-// work is due before.
+// work is due before the first comes.
 func (q *queue) take(ctx context.Context, due <-chan time.Time) ([]*entry, error) {
 	var linger <-chan time.Time
 	lingered := false
@@ -220,7 +220,10 @@ func (q *queue) take(ctx context.Context, due <-chan time.Time) ([]*entry, error
 		case <-linger:
 			lingered = true
 		case <-due:
-			return nil, nil
+			if q.length() == 0 {
+				return nil, nil
+			}
+			due = nil
 		}
 	}
 }
@@ -333,22 +336,28 @@ func (q *queue) drop(ctx context.Context, resource storage.Resource) error {
 	if !slices.ContainsFunc(q.taken, func(e *entry) bool { return e.key.Resource == resource }) {
 		idle = nil
 	}
-	tried := q.dropAside(resource)
 	q.mu.Unlock()
 	for _, b := range reached {
 		b.done()
 	}
-	for _, ended := range []<-chan struct{}{idle, tried} {
-		if ended == nil {
-			continue
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-ended:
-		}
+	if err := await(ctx, idle); err != nil {
+		return err
 	}
-	return nil
+	// What was being written may have been set aside.
+	return await(ctx, q.dropAside(resource))
+}
+
+// await waits until a channel is closed; nil is as if it was.
+func await(ctx context.Context, closed <-chan struct{}) error {
+	if closed == nil {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-closed:
+		return nil
+	}
 }
 
 func (q *queue) length() int {

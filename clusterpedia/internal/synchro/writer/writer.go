@@ -195,10 +195,12 @@ func (w *Writer) write(ctx context.Context, batch []*entry) error {
 
 // writePart writes a part of a batch that had a number of changes as a whole. Its attempts
 // take no more than that part of the time: so the search for changes that time out takes,
-// for each halving, no longer than one attempt to write the whole.
+// for each halving, no longer than one attempt to write the whole. If the storage layer
+// cannot even answer in that time, a part gets the time of a whole one.
 func (w *Writer) writePart(ctx context.Context, batch []*entry, whole int) error {
 	for failed := 0; len(batch) > 0; {
-		err := w.try(ctx, batch, max(w.Limits.Timeout*time.Duration(len(batch))/time.Duration(whole), w.leastTimeout()))
+		limit := max(w.Limits.Timeout*time.Duration(len(batch))/time.Duration(whole), w.leastTimeout())
+		err := w.try(ctx, batch, limit)
 		switch {
 		case err == nil:
 			return nil
@@ -215,11 +217,12 @@ func (w *Writer) writePart(ctx context.Context, batch []*entry, whole int) error
 			continue
 		}
 		failed++
-		divide, waitErr := w.blames(ctx, len(batch), whole, failed, err)
+		divide, waitErr := w.blames(ctx, len(batch) == whole, len(batch), failed, limit, err)
 		switch {
 		case waitErr != nil:
 			return waitErr
 		case !divide:
+			whole = len(batch)
 			continue
 		}
 		if batch, err = w.divide(ctx, batch, whole, err); err != nil {
@@ -235,13 +238,14 @@ func passes(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || storage.IsRetryable(err)
 }
 
-// blames reports whether the fault is looked for in the changes of a part, after a number
-// of failures of a kind that may pass; if not, it has waited before the next attempt.
-func (w *Writer) blames(ctx context.Context, part, whole, failed int, cause error) (bool, error) {
+// blames reports whether the fault is looked for in the changes of a batch or a part, after
+// a number of failures of a kind that may pass; if not, it has waited before the next
+// attempt.
+func (w *Writer) blames(ctx context.Context, whole bool, changes, failed int, limit time.Duration, cause error) (bool, error) {
 	// Perhaps the batch is too much to be written in time, or one of its changes waits for
 	// what others hold: to wait for that again is what others wait for, too.
 	if errors.Is(cause, context.DeadlineExceeded) {
-		if w.answers(ctx) {
+		if w.answers(ctx, limit) {
 			return true, nil
 		}
 		return false, w.wait(ctx, cause)
@@ -252,17 +256,17 @@ func (w *Writer) blames(ctx context.Context, part, whole, failed int, cause erro
 	enough := 1
 	switch {
 	case w.rejected >= doubtAfter:
-	case part == 1:
+	case changes == 1:
 		enough = aloneAfter
-	case part == whole:
+	case whole:
 		enough = splitAfter
 	}
-	return failed >= enough && w.answers(ctx), nil
+	return failed >= enough && w.answers(ctx, w.Limits.Timeout), nil
 }
 
-// answers reports whether the storage layer takes a batch without changes.
-func (w *Writer) answers(ctx context.Context) bool {
-	attempt, cancel := context.WithTimeout(ctx, w.Limits.Timeout)
+// answers reports whether the storage layer takes a batch without changes in time.
+func (w *Writer) answers(ctx context.Context, limit time.Duration) bool {
+	attempt, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return w.Storage.Apply(attempt, w.As, nil) == nil
 }
