@@ -9,8 +9,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// maxAtOnce bounds the reviews of one search that are under way. The client that makes them
-// also bounds those of all searches: to 400 at once, and 200 a second.
+// maxAtOnce bounds the reviews of one caller that are under way. The client that makes them
+// also bounds those of all callers, to 400 at once and 200 a second, and has them wait in one
+// queue: more of one caller would keep all others waiting.
 const maxAtOnce = 16
 
 // askAhead makes reviews at once that would be made one after the other. It changes nothing

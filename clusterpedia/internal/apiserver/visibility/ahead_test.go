@@ -108,7 +108,7 @@ func TestOneNamespace(t *testing.T) {
 	// A rule without names of clusters answers for all of them.
 	r = &rules{allow: map[string]bool{"list pods *any team": true, "list events *any team": true}}
 	c.Authorizer = r
-	c.answers.RemoveAll(func(any) bool { return true })
+	c.callers.get("alice").answers.RemoveAll(func(any) bool { return true })
 	for range 2 {
 		q = &query.Query{Namespaces: []string{"team"}, Events: true}
 		require.NoError(t, c.Limit(as(t, "alice"), "list", pods, q))
@@ -122,7 +122,7 @@ func TestOneNamespace(t *testing.T) {
 	require.NoError(t, c.Collection(as(t, "alice"), q))
 	require.Equal(t, []query.Scope{{Namespaces: []string{"team"}, Types: q.Types}}, q.Visible.Scopes)
 	r.allow = map[string]bool{"list * *any team": true}
-	c.answers.RemoveAll(func(any) bool { return true })
+	c.callers.get("alice").answers.RemoveAll(func(any) bool { return true })
 	before := r.asked.Load()
 	require.NoError(t, c.Collection(as(t, "alice"), q))
 	require.Equal(t, []query.Scope{{Namespaces: []string{"team"}}}, q.Visible.Scopes)

@@ -33,15 +33,21 @@ func (c *Checker) Reach(ctx context.Context, cluster string, info *request.Reque
 		return s.check(ctx, r, cluster, namespace)
 	}
 	allowed, err := s.allowed(ctx, r, cluster, "")
-	if _, missing := s.Clusters.Get(cluster); err == nil && !allowed && missing == nil {
+	if allowed || err != nil {
+		return err
+	}
+	view, _ := c.Catalog.View("") // not that of the cluster, of which it would tell
+	known, ok := view.Resource(r.WithVersion(info.APIVersion))
+	if ok && !known.Namespaced {
+		return s.forbidden(ctx, r, cluster, "")
+	}
+	// There are any number of names of resources that no cluster has: to ask for each
+	// namespace would cost others a lot, and take as long as there is such a cluster.
+	if ok && !s.missing(cluster) {
 		allowed, err = s.allowedSomewhere(ctx, r, cluster)
 	}
 	if allowed || err != nil && !errors.Is(err, errTooMany) {
 		return err
-	}
-	view, _ := c.Catalog.View("") // not that of the cluster, of which it would tell
-	if known, ok := view.Resource(r.WithVersion(info.APIVersion)); ok && !known.Namespaced {
-		return s.forbidden(ctx, r, cluster, "")
 	}
 	return s.forbiddenEverywhere(ctx, r, cluster)
 }

@@ -146,3 +146,19 @@ func TestDiscover(t *testing.T) {
 		require.Equal(t, want, got, cluster)
 	}
 }
+
+// What no cluster stores takes one review of a cluster, whether there is one or not.
+func TestReachOfNothing(t *testing.T) {
+	t.Parallel()
+	r := &rules{}
+	c := checker(t, r, "default", "dev", "team")
+	for i, info := range []request.RequestInfo{
+		{APIGroup: "nope.io", APIVersion: "v1", Resource: "things"}, {APIVersion: "v1", Resource: "things"}, {APIVersion: "v9", Resource: "secrets"}, {APIVersion: "v1", Resource: "nodes"},
+	} {
+		info.IsResourceRequest, info.Verb = true, "list"
+		one := c.Reach(as(t, "alice"), "one", &info)
+		require.Error(t, one)
+		require.EqualError(t, c.Reach(as(t, "alice"), "nope", &info), ofNope(one))
+		require.EqualValues(t, 2*(i+1), r.asked.Load(), info)
+	}
+}

@@ -22,8 +22,6 @@ const (
 	// maxReviews bounds the reviews of one search. What is remembered counts, too: the same
 	// search would come further each time, and end in another way.
 	maxReviews = 1000
-	// maxAnswers bounds the answers that are remembered.
-	maxAnswers = 100_000
 	// maxName and maxResource are the lengths of the longest name of a cluster or namespace,
 	// and of a resource with its group and subresource. Longer ones are those of nothing, and
 	// not to be remembered.
@@ -148,8 +146,15 @@ func (s *search) question(q question) question {
 
 // review asks the host cluster, unless its answer is remembered.
 func (c *Checker) review(ctx context.Context, caller user.Info, asked question) (bool, error) {
-	if answer, found := c.answers.Get(asked); found {
-		allowed, _ := answer.(bool) // nothing else is kept
+	known := c.callers.get(caller.GetName())
+	if allowed, found := known.answer(asked); found {
+		return allowed, nil
+	}
+	if err := known.enter(ctx); err != nil {
+		return false, err
+	}
+	defer known.leave()
+	if allowed, found := known.answer(asked); found { // by now
 		return allowed, nil
 	}
 	decision, _, err := c.Authorizer.Authorize(ctx, authorizer.AttributesRecord{
@@ -160,10 +165,10 @@ func (c *Checker) review(ctx context.Context, caller user.Info, asked question) 
 		return false, apierrors.NewInternalError(fmt.Errorf("ask what the caller may see: %w", err))
 	}
 	if decision == authorizer.DecisionAllow {
-		c.answers.Add(asked, true, c.AllowedFor)
+		known.answers.Add(asked, true, c.AllowedFor)
 		return true, nil
 	}
-	c.answers.Add(asked, false, c.DeniedFor)
+	known.answers.Add(asked, false, c.DeniedFor)
 	return false, nil
 }
 

@@ -23,7 +23,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 
@@ -50,8 +49,7 @@ type Config struct {
 // Checker asks what callers may see. All methods may be called concurrently.
 type Checker struct {
 	Config
-	// answers are those of reviews, by question.
-	answers *cache.LRUExpireCache
+	callers *callers
 	// nobody is a name that no cluster has, and no rule can.
 	nobody string
 
@@ -62,7 +60,7 @@ type Checker struct {
 
 // New returns a checker.
 func New(c Config) *Checker {
-	return &Checker{Config: c, answers: cache.NewLRUExpireCache(maxAnswers), namespaces: map[string]known{}, nobody: "*" + rand.Text()}
+	return &Checker{Config: c, callers: newCallers(max(c.AllowedFor, c.DeniedFor)), namespaces: map[string]known{}, nobody: "*" + rand.Text()}
 }
 
 // Get returns a Status with code 403 unless the caller may get an object.
