@@ -50,7 +50,7 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: search-deployments}
 rules:
-- {apiGroups: [search.clusterpedia.io], resources: [deployments.apps], verbs: [get, list]}
+- {apiGroups: [search.clusterpedia.io], resources: [deployments.apps], verbs: [get, list, watch]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding

@@ -45,6 +45,11 @@ func applyLimits(ctx context.Context, checker *visibility.Checker, r discovery.R
 	if err := checker.Limit(ctx, verb, r, q); err != nil {
 		return nil, err
 	}
+	if verb == "watch" && seesNothing(q) {
+		if err := l.refuseDead(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if err := WithoutForbiddenEvents(ctx, checker, q); err != nil {
 		return nil, err
 	}
@@ -56,6 +61,25 @@ func applyLimits(ctx context.Context, checker *visibility.Checker, r discovery.R
 		err = nil // of the verb that was not asked for
 	}
 	return l, err
+}
+
+// seesNothing reports whether a query has been limited to nothing.
+func seesNothing(q *query.Query) bool { return q.Visible != nil && len(q.Visible.Scopes) == 0 }
+
+// refuseDead returns a Status with code 403 for a watch that shows nothing of what its caller
+// may list: he would wait for changes in vain. One who may list nothing either gets as
+// little of both.
+func (l *limits) refuseDead(ctx context.Context) error {
+	listed := l.asked
+	switch err := l.checker.Limit(ctx, "list", l.resource, &listed); {
+	case visibility.TooMany(err):
+		return nil // he may not list that way
+	case err != nil:
+		return err
+	case seesNothing(&listed):
+		return nil
+	}
+	return l.checker.Nowhere(ctx, "watch", l.resource, &l.asked)
 }
 
 // sees asks what the caller may list and watch now. Of one verb it may be known. If one of

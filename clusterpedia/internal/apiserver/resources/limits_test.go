@@ -124,6 +124,45 @@ func TestRightsOfWatches(t *testing.T) {
 	}
 }
 
+// A watch that would show nothing of what its caller may list is refused, and one that shows
+// as little as his list is not.
+func TestWatchOfLister(t *testing.T) {
+	t.Parallel()
+	const list, watch = "list pods one default", "watch pods one default"
+	for name, tc := range map[string]struct {
+		rights []string
+		path   string
+		want   string
+	}{
+		"only list":         {[]string{list}, "/all/api/v1/pods", `"code":403`},
+		"of two":            {[]string{list}, "/all/api/v1/pods?clusters=one,two", `"code":403`},
+		"in a namespace":    {[]string{list}, "/all/api/v1/namespaces/default/pods", "of any of the clusters"},
+		"of one":            {[]string{list}, "/one/api/v1/pods", `"code":403`},
+		"both":              {[]string{list, watch}, "/all/api/v1/pods", `"ADDED"`},
+		"watch":             {[]string{watch}, "/all/api/v1/pods", `"ADDED"`},
+		"neither":           {nil, "/all/api/v1/pods", ""},
+		"another namespace": {[]string{list}, "/all/api/v1/namespaces/kube-system/pods", ""},
+		"neither, of one":   {nil, "/one/api/v1/pods", `"code":403`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHistory()
+			h.err = errors.New("enough")
+			_, body := get(t, serveLimited(t, withNamespace{h}, newRights(tc.rights...)), tc.path+mark(tc.path)+"watch=true&timeoutSeconds=1", asJSON)
+			require.Contains(t, body, tc.want)
+			require.Equal(t, tc.want != "" && tc.want != `"ADDED"`, strings.Contains(body, "forbidden"), body)
+		})
+	}
+}
+
+// mark returns what stands before one more parameter of a URL.
+func mark(url string) string {
+	if strings.Contains(url, "?") {
+		return "&"
+	}
+	return "?"
+}
+
 // withNamespace is a history whose clusters have the namespace default.
 type withNamespace struct{ *history }
 

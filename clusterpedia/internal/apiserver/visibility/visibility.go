@@ -90,6 +90,14 @@ func (c *Checker) Limit(ctx context.Context, verb string, r discovery.Resource, 
 	})
 }
 
+// Nowhere returns a Status with code 403, which says that the caller may see nothing of a
+// resource in the clusters that a query asks for, of which it names none.
+func (c *Checker) Nowhere(ctx context.Context, verb string, r discovery.Resource, q *query.Query) error {
+	s := &search{Checker: c, verb: verb}
+	namespace, _ := single(q)
+	return apierrors.NewForbidden(r.GroupResource(), "", errors.New(s.reasonIn(ctx, r.GroupResource(), "any of the clusters", namespace)))
+}
+
 // Collection limits a query for several resources to what the caller may list; that of one
 // who may see everything stays as it is.
 func (c *Checker) Collection(ctx context.Context, q *query.Query) error {
@@ -441,13 +449,17 @@ func (s *search) forbidden(ctx context.Context, r schema.GroupResource, cluster,
 }
 
 func (s *search) reason(ctx context.Context, r schema.GroupResource, cluster, namespace string) string {
+	return s.reasonIn(ctx, r, "cluster "+cluster, namespace)
+}
+
+func (s *search) reasonIn(ctx context.Context, r schema.GroupResource, clusters, namespace string) string {
 	name := ""
 	if caller, ok := apirequest.UserFrom(ctx); ok {
 		name = caller.GetName()
 	}
-	where := "of cluster " + cluster
+	where := "of " + clusters
 	if namespace != "" {
-		where = fmt.Sprintf("in the namespace %q of cluster %s", namespace, cluster)
+		where = fmt.Sprintf("in the namespace %q of %s", namespace, clusters)
 	}
 	resource := strings.TrimSuffix(r.String(), ".")
 	if s.subresource != "" {
