@@ -96,8 +96,8 @@ func (s sqlStorage) rowsOf(t *testing.T, cluster, resource string) (n int) {
 	return n
 }
 
-func select1(group string, resources ...string) map[string]any {
-	return map[string]any{"group": group, "resources": resources}
+func selectCore(resources ...string) map[string]any {
+	return map[string]any{"group": "", "resources": resources}
 }
 
 const readerRights = `
@@ -134,7 +134,7 @@ func TestManager(t *testing.T) {
 	m := shared.members[0]
 	ca, err := os.ReadFile(m.PKI("ca.crt"))
 	require.NoError(t, err)
-	config := []any{select1("", "configmaps")}
+	config := []any{selectCore("configmaps")}
 
 	for _, step := range []struct {
 		name string
@@ -267,7 +267,7 @@ func throughProxy(t *testing.T, d *deployment) {
 	// A name that only the proxy can make something of.
 	text, err = json.Marshal(kubeconfig)
 	require.NoError(t, err)
-	d.pediaCluster(t, "proxied", map[string]any{"kubeconfig": base64.StdEncoding.EncodeToString(text), "syncResources": []any{select1("", "configmaps", "pods")}})
+	d.pediaCluster(t, "proxied", map[string]any{"kubeconfig": base64.StdEncoding.EncodeToString(text), "syncResources": []any{selectCore("configmaps", "pods")}})
 	require.NoError(t, d.WaitSynced(t.Context(), "proxied", syncLimit, nil))
 	require.Positive(t, connections.Load())
 	// It stays as it is: no reconciliation makes another connection.
@@ -424,7 +424,7 @@ func shards(t *testing.T, d *deployment, s sqlStorage) {
 	kubeconfig, err := os.ReadFile(shared.members[0].Kubeconfig())
 	require.NoError(t, err)
 	spec := func(shard string) map[string]any {
-		return map[string]any{"kubeconfig": kubeconfig, "syncResources": []any{select1("", "configmaps")}, "shardingName": shard}
+		return map[string]any{"kubeconfig": kubeconfig, "syncResources": []any{selectCore("configmaps")}, "shardingName": shard}
 	}
 	owner := func(want string) {
 		t.Helper()

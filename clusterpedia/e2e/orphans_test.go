@@ -2,20 +2,19 @@ package e2e
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"clusterpedia.io/testbed/stack"
 )
 
 // vanished removes a finalizer by force while no manager runs. What is stored may be another
 // host cluster's, so it is kept, and told in the log, until somebody makes a PediaCluster of
 // that name and deletes it.
 func vanished(t *testing.T, d *deployment, s sqlStorage) {
-	kubeconfig, err := os.ReadFile(shared.members[0].Kubeconfig())
-	require.NoError(t, err)
-	d.pediaCluster(t, "vanished", map[string]any{"kubeconfig": kubeconfig, "syncResources": []any{select1("", "configmaps")}})
+	require.NoError(t, d.AddCluster(t.Context(), "vanished", shared.members[0].Kubeconfig(), stack.SyncResource{Resources: []string{"configmaps"}}))
 	require.NoError(t, d.WaitSynced(t.Context(), "vanished", syncLimit, nil))
 	rows := s.rowsOf(t, "vanished", "configmaps")
 	require.NotZero(t, rows)
