@@ -322,7 +322,7 @@ func (h *Handler) serveList(w http.ResponseWriter, req *http.Request, r *reader,
 		h.fail(w, req, err)
 		return
 	}
-	if info.Verb == "watch" && info.Name != "" { // of the old paths /watch/…
+	if info.Verb == "watch" && info.Name != "" && inOldPath(info) { // else it is that of the field selector
 		options.Query.Names = []string{info.Name}
 	}
 	for _, text := range options.Warnings {
@@ -336,6 +336,9 @@ func (h *Handler) serveList(w http.ResponseWriter, req *http.Request, r *reader,
 	}
 	h.warn(req.Context(), s, options.Query)
 	r.options = options
+	if cluster == "" && len(options.Query.Clusters) == 1 {
+		cluster = options.Query.Clusters[0]
+	}
 	visible := options.Query.Visible
 	if visible != nil && len(visible.Scopes) > 0 && cluster == "" {
 		cluster = first(visible.Scopes[0].Clusters) // of no other one the caller may know
@@ -350,6 +353,17 @@ func (h *Handler) serveList(w http.ResponseWriter, req *http.Request, r *reader,
 		}
 	}
 	handlers.ListResource(r, watcher{r, source, h.RecheckWatches}, &s.RequestScope, info.Verb == "watch", minWatch)(w, forStockHandler(req, info.Verb))
+}
+
+// inOldPath reports whether a request has one of the old paths for watches, as
+// /api/v1/watch/namespaces/NAMESPACE/pods/NAME.
+func inOldPath(info *request.RequestInfo) bool {
+	parts := strings.Split(strings.Trim(info.Path, "/"), "/")
+	version := 1
+	if info.APIPrefix == "apis" {
+		version = 2
+	}
+	return len(parts) > version+1 && parts[version+1] == "watch"
 }
 
 // forStockHandler removes from a list request what the stock handler would

@@ -138,13 +138,15 @@ func TestWatch(t *testing.T) {
 			"/one/api/v1/pods?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true", asJSON, "40",
 			[]told{beginning[0], beginning[1], end, later[1], bookmark, later[2]},
 		},
-		"from now":         {"/all/api/v1/pods?watch=true&sendInitialEvents=false&resourceVersionMatch=NotOlderThan", asJSON, "", later},
-		"one cluster":      {"/one/api/v1/namespaces/default/pods?watch=true&resourceVersion=40", asJSON, "40", later[1:]},
-		"by label":         {"/all/api/v1/pods?watch=true&resourceVersion=40&labelSelector=app%3Dc", asJSON, "40", later[:1]},
-		"by field":         {"/all/api/v1/pods?watch=true&resourceVersion=40&fieldSelector=metadata.name%3Da", asJSON, "40", later[1:2]},
-		"paging means nil": {"/all/api/v1/pods?watch=true&limit=1&orderby=name%20desc", asJSON, "40", slices.Concat(beginning, later)},
-		"tables":           {"/one/api/v1/pods?watch=true&resourceVersion=40", asTable, "40", []told{{"MODIFIED", "Table", "one", "a", "42"}, {"DELETED", "Table", "one", "b", "44"}}},
-		"custom resources": {"/all/apis/example.io/v1/widgets?watch=true&resourceVersion=40&allowWatchBookmarks=true", asJSON, "40", []told{{"BOOKMARK", "Widget", "", "", "43"}, {"ADDED", "Widget", "", "x", "45"}}},
+		"from now":          {"/all/api/v1/pods?watch=true&sendInitialEvents=false&resourceVersionMatch=NotOlderThan", asJSON, "", later},
+		"one cluster":       {"/one/api/v1/namespaces/default/pods?watch=true&resourceVersion=40", asJSON, "40", later[1:]},
+		"by label":          {"/all/api/v1/pods?watch=true&resourceVersion=40&labelSelector=app%3Dc", asJSON, "40", later[:1]},
+		"by field":          {"/all/api/v1/pods?watch=true&resourceVersion=40&fieldSelector=metadata.name%3Da", asJSON, "40", later[1:2]},
+		"by field and name": {"/all/api/v1/pods?watch=true&resourceVersion=40&fieldSelector=metadata.name%3Db&names=a,b", asJSON, "40", later[2:]},
+		"by other names":    {"/all/api/v1/pods?watch=true&resourceVersion=40&fieldSelector=metadata.name%3Da&names=c&allowWatchBookmarks=true", asJSON, "40", []told{bookmark}},
+		"paging means nil":  {"/all/api/v1/pods?watch=true&limit=1&orderby=name%20desc", asJSON, "40", slices.Concat(beginning, later)},
+		"tables":            {"/one/api/v1/pods?watch=true&resourceVersion=40", asTable, "40", []told{{"MODIFIED", "Table", "one", "a", "42"}, {"DELETED", "Table", "one", "b", "44"}}},
+		"custom resources":  {"/all/apis/example.io/v1/widgets?watch=true&resourceVersion=40&allowWatchBookmarks=true", asJSON, "40", []told{{"BOOKMARK", "Widget", "", "", "43"}, {"ADDED", "Widget", "", "x", "45"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
