@@ -132,7 +132,7 @@ func newHandler(t *testing.T, st storage.Storage, changes ...func(*resources.Con
 	catalog := discovery.NewCatalog(kinds)
 	indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
 	for name, healthy := range map[string]metav1.ConditionStatus{"one": metav1.ConditionTrue, "two": metav1.ConditionFalse, "three": ""} {
-		c := &clusterv1alpha2.PediaCluster{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: clusterv1alpha2.ClusterStatus{
+		c := &clusterv1alpha2.PediaCluster{ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: since}, Status: clusterv1alpha2.ClusterStatus{
 			SyncResources: []clusterv1alpha2.ClusterGroupResourcesStatus{
 				{Resources: []clusterv1alpha2.ClusterResourceStatus{one("pods", "Pod"), one("nodes", "Node")}},
 				{Group: "apps", Resources: []clusterv1alpha2.ClusterResourceStatus{one("deployments", "Deployment")}},
@@ -142,7 +142,7 @@ func newHandler(t *testing.T, st storage.Storage, changes ...func(*resources.Con
 		if healthy != "" {
 			c.Status.Conditions = []metav1.Condition{{Type: clusterv1alpha2.ClusterHealthyCondition, Status: healthy, Reason: "NotReachable", LastTransitionTime: since}}
 		}
-		if name == "one" {
+		if name != "three" {
 			c.Status.SyncResources[2].Resources[0].SyncConditions[0].InitialListPhase = true
 			c.Status.SyncResources[2].Resources[0].SyncConditions[0].LastTransitionTime = since
 		}
@@ -307,6 +307,30 @@ func TestTable(t *testing.T) {
 	require.Equal(t, "w", table.Rows[0].Cells[1])
 }
 
+// A search of one cluster has that one's columns, wherever it is named.
+func TestColumnsOfCluster(t *testing.T) {
+	t.Parallel()
+	st := fixture()
+	for cluster, column := range map[string]string{"one": "Size", "two": "Weight"} {
+		st.objects = append(st.objects, storage.Object{
+			Key:  storage.Key{Cluster: cluster, Resource: storage.Resource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}, Name: "widgets.example.io"},
+			JSON: fmt.Appendf(nil, `{"spec":{"versions":[{"name":"v1","additionalPrinterColumns":[{"name":%q,"type":"integer","jsonPath":".spec.size"}]}]}}`, column),
+		})
+	}
+	server := serve(t, st)
+	for path, want := range map[string]string{
+		"/one/apis/example.io/v1/widgets": "Size", "/two/apis/example.io/v1/widgets": "Weight",
+		"/all/apis/example.io/v1/widgets?clusters=one": "Size", "/all/apis/example.io/v1/widgets?clusters=two": "Weight",
+	} {
+		for _, format := range []string{asTable, asTable + ";pretty=1"} {
+			_, body := get(t, server, path, format)
+			for _, column := range []string{"Size", "Weight"} {
+				require.Equal(t, column == want, strings.Contains(body, column), "%s\n%s", path, body)
+			}
+		}
+	}
+}
+
 func TestPages(t *testing.T) {
 	t.Parallel()
 	server := serve(t, fixture())
@@ -345,7 +369,8 @@ func TestWarnings(t *testing.T) {
 	const (
 		first = `299 - "one is still read for the first time and the resources obtained may be incomplete, since 2026-01-02T03:04:05Z"`
 		two   = `299 - "two is not ready and the resources obtained may be inaccurate, reason: NotReachable, since 2026-01-02T03:04:05Z"`
-		three = `299 - "three is not ready and the resources obtained may be inaccurate."`
+		three = `299 - "three is not ready and the resources obtained may be inaccurate. Its health has been unknown since 2026-01-02T03:04:05Z"`
+		also  = `299 - "two is still read for the first time and the resources obtained may be incomplete, since 2026-01-02T03:04:05Z"`
 	)
 	for path, want := range map[string][]string{
 		"/one/api/v1/pods":                           nil,
@@ -355,7 +380,7 @@ func TestWarnings(t *testing.T) {
 		"/three/api/v1/pods":                         {three},
 		"/all/api/v1/pods":                           {three, two},
 		"/all/api/v1/pods?clusters=one,two":          {two},
-		"/all/apis/example.io/v1/widgets?names=none": {first, three, two},
+		"/all/apis/example.io/v1/widgets?names=none": {first, three, two, also},
 	} {
 		resp, _ := get(t, server, path, asJSON)
 		require.Equal(t, want, resp.Header.Values("Warning"), path)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apiserver/pkg/warning"
 	"k8s.io/klog/v2"
@@ -33,13 +34,15 @@ func (w Warner) Warn(ctx context.Context, types []query.Type, q *query.Query) {
 		if len(visible) == 0 {
 			continue
 		}
-		switch text := doubt(cluster, visible, len(q.Clusters) > 0); {
-		case text == "":
+		switch texts := doubts(cluster, visible, len(q.Clusters) > 0); {
+		case len(texts) == 0:
 		case given == maxWarnings:
 			more++
 		default:
 			given++
-			warning.AddWarning(ctx, "", text)
+			for _, text := range texts {
+				warning.AddWarning(ctx, "", text)
+			}
 		}
 	}
 	if more > 0 {
@@ -95,26 +98,29 @@ func (w Warner) clusters(named []string) []*clusterv1alpha2.PediaCluster {
 	return found
 }
 
-// doubt says why what is served of a cluster may be out of date; empty if it is not. A
+// doubts says why what is served of a cluster may be out of date, and since when. A
 // cluster that has never synced the types counts only if it was asked for by name.
-func doubt(cluster *clusterv1alpha2.PediaCluster, types []query.Type, asked bool) string {
+func doubts(cluster *clusterv1alpha2.PediaCluster, types []query.Type, asked bool) []string {
 	synced := syncedAs(cluster, types)
 	if synced == nil && !asked {
-		return ""
+		return nil
 	}
-	healthy := meta.FindStatusCondition(cluster.Status.Conditions, clusterv1alpha2.ClusterHealthyCondition)
-	switch {
-	case healthy == nil:
-		return fmt.Sprintf("%s is not ready and the resources obtained may be inaccurate.", cluster.Name)
+	var texts []string
+	unready := cluster.Name + " is not ready and the resources obtained may be inaccurate"
+	switch healthy := meta.FindStatusCondition(cluster.Status.Conditions, clusterv1alpha2.ClusterHealthyCondition); {
+	case healthy == nil: // nobody has looked at it yet
+		texts = append(texts, fmt.Sprintf("%s. Its health has been unknown since %s", unready, moment(cluster.CreationTimestamp)))
 	case healthy.Status != "True":
-		return fmt.Sprintf("%s is not ready and the resources obtained may be inaccurate, reason: %s, since %s",
-			cluster.Name, healthy.Reason, healthy.LastTransitionTime.UTC().Format(time.RFC3339))
-	case synced != nil && synced.InitialListPhase:
-		return fmt.Sprintf("%s is still read for the first time and the resources obtained may be incomplete, since %s",
-			cluster.Name, synced.LastTransitionTime.UTC().Format(time.RFC3339))
+		texts = append(texts, fmt.Sprintf("%s, reason: %s, since %s", unready, healthy.Reason, moment(healthy.LastTransitionTime)))
 	}
-	return ""
+	if synced != nil && synced.InitialListPhase {
+		texts = append(texts, fmt.Sprintf("%s is still read for the first time and the resources obtained may be incomplete, since %s",
+			cluster.Name, moment(synced.LastTransitionTime)))
+	}
+	return texts
 }
+
+func moment(t metav1.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // syncedAs returns the state in which a cluster syncs any of the types: one that is
 // still in its initial list, if there is such; nil if it syncs none of them.
