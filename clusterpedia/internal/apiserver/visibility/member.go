@@ -38,12 +38,12 @@ func (c *Checker) Reach(ctx context.Context, cluster string, info *request.Reque
 	}
 	view, _ := c.Catalog.View("") // not that of the cluster, of which it would tell
 	known, ok := view.Resource(r.WithVersion(info.APIVersion))
-	if ok && !known.Namespaced {
+	// There are any number of names of resources that no cluster has: to ask for each
+	// namespace would cost others a lot, and tell by its time that there is such a cluster.
+	if !ok || !known.Namespaced {
 		return s.forbidden(ctx, r, cluster, "")
 	}
-	// There are any number of names of resources that no cluster has: to ask for each
-	// namespace would cost others a lot, and take as long as there is such a cluster.
-	if ok && !s.missing(cluster) {
+	if !s.missing(cluster) {
 		allowed, err = s.allowedSomewhere(ctx, r, cluster)
 	}
 	if allowed || err != nil && !errors.Is(err, errTooMany) {
