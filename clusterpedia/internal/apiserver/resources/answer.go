@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -104,7 +103,11 @@ func (l *listing) CacheEncode(_ runtime.Identifier, encode func(runtime.Object, 
 
 // writeItem writes a stored document as it stands in a list: items of compiled-in
 // kinds have no kind and apiVersion there.
-func (s *scope) writeItem(w *bufio.Writer, doc []byte) error {
+func (s *scope) writeItem(w *bufio.Writer, o *storage.Object) error {
+	doc := o.JSON
+	if !isObject(doc) {
+		return s.unreadable(o.Key, errNoObject)
+	}
 	for _, start := range s.itemStarts {
 		if rest, ok := bytes.CutPrefix(doc, start); ok {
 			if err := w.WriteByte('{'); err != nil {
@@ -115,7 +118,10 @@ func (s *scope) writeItem(w *bufio.Writer, doc []byte) error {
 		}
 	}
 	if len(s.itemStarts) > 0 {
-		return writeUnversioned(w, doc)
+		if err := writeUnversioned(w, doc); err != nil {
+			return s.unreadable(o.Key, flaw(doc, err))
+		}
+		return nil
 	}
 	_, err := w.Write(doc)
 	return err
@@ -187,8 +193,11 @@ func (l *listing) partial() (*metav1.PartialObjectMetadataList, error) {
 	list := &metav1.PartialObjectMetadataList{Items: []metav1.PartialObjectMetadata{}}
 	err := l.Each(func(o *storage.Object) error {
 		var item metav1.PartialObjectMetadata
+		if !isObject(o.JSON) {
+			return l.scope.unreadable(o.Key, errNoObject)
+		}
 		if err := json.Unmarshal(o.JSON, &item); err != nil {
-			return fmt.Errorf("%s: %w", o.Key, err)
+			return l.scope.unreadable(o.Key, flaw(o.JSON, err))
 		}
 		list.Items = append(list.Items, item)
 		return nil

@@ -50,7 +50,7 @@ func (r *reader) format(req *http.Request) *format {
 	case media.Convert == nil && s.asStored != "":
 		return &format{
 			open: fmt.Appendf(nil, `{"kind":%q,"apiVersion":%q,"items":[`, s.Kind.Kind+"List", s.Kind.GroupVersion().String()),
-			item: func(_ context.Context, w *bufio.Writer, o *storage.Object) error { return s.writeItem(w, o.JSON) },
+			item: func(_ context.Context, w *bufio.Writer, o *storage.Object) error { return s.writeItem(w, o) },
 		}
 	case media.Convert == nil || media.Convert.GroupVersion() != metav1.SchemeGroupVersion:
 		return nil
@@ -58,7 +58,7 @@ func (r *reader) format(req *http.Request) *format {
 		return &format{
 			projection: query.Metadata,
 			open:       []byte(`{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","items":[`),
-			item:       func(_ context.Context, w *bufio.Writer, o *storage.Object) error { return writePartial(w, o) },
+			item:       func(_ context.Context, w *bufio.Writer, o *storage.Object) error { return s.writePartial(w, o) },
 		}
 	case media.Convert.Kind == "Table":
 		return s.tableFormat(req)
@@ -113,16 +113,21 @@ func (s *scope) tableFormat(req *http.Request) *format {
 				w.Write(conditions)
 			}
 			w.WriteString(`,"object":`)
-			if err := writePartial(w, o); err != nil {
-				return err
+			if s.writePartial(w, o) != nil { // as row shows it
+				partial, err := json.Marshal(keyOnly(o))
+				if err != nil {
+					return fmt.Errorf("%s: %w", o.Key, err)
+				}
+				w.Write(partial)
 			}
 			return w.WriteByte('}')
 		},
 	}
 }
 
-// writePartial writes an object's metadata as a PartialObjectMetadata.
-func writePartial(w *bufio.Writer, o *storage.Object) error {
+// writePartial writes an object's metadata as a PartialObjectMetadata, or nothing if there is
+// none to be read.
+func (s *scope) writePartial(w *bufio.Writer, o *storage.Object) error {
 	metadata := []byte("{}")
 	err := rawjson.Fields(o.JSON, func(name, value []byte) bool {
 		if string(name) != "metadata" {
@@ -131,8 +136,11 @@ func writePartial(w *bufio.Writer, o *storage.Object) error {
 		metadata = value
 		return false
 	})
+	if err == nil && !isObject(metadata) {
+		err = errMetadata
+	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", o.Key, err)
+		return s.unreadable(o.Key, flaw(o.JSON, err))
 	}
 	w.WriteString(`{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":`)
 	w.Write(metadata)

@@ -93,6 +93,8 @@ func (r *reader) Get(ctx context.Context, name string, _ *metav1.GetOptions) (ru
 		return nil, APIError(err, r.scope.Resource.GroupResource(), name)
 	}
 	switch {
+	case r.transform != "Table" && !isObject(o.JSON):
+		return nil, r.scope.unreadable(o.Key, errNoObject)
 	case r.transform == "Table", r.transform == "" && !Audited(ctx):
 		return &document{scope: r.scope, key: o.Key, json: o.JSON}, nil
 	case r.transform == "PartialObjectMetadata":

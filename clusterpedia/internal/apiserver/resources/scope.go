@@ -7,7 +7,6 @@ package resources
 import (
 	"fmt"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -34,7 +33,7 @@ type scope struct {
 	// begin: with kind and apiVersion, in the order that their member gave them.
 	itemStarts [][]byte
 	// decode reads a stored document: compiled-in kinds into their internal type,
-	// others as they are.
+	// others as they are. Its errors repeat nothing of the document.
 	decode func(doc []byte) (runtime.Object, error)
 	// newList returns an empty list of what decode returns.
 	newList func() (runtime.Object, error)
@@ -52,6 +51,17 @@ func newScope(r discovery.Resource, scheme *builtin.Scheme, printer *table.Print
 	} else {
 		s.setCustom()
 	}
+	decode := s.decode
+	s.decode = func(doc []byte) (runtime.Object, error) {
+		if !isObject(doc) {
+			return nil, errNoObject
+		}
+		obj, err := decode(doc)
+		if err != nil {
+			return nil, flaw(doc, err)
+		}
+		return obj, nil
+	}
 	if r.Stored.Version != r.Version {
 		return s, nil
 	}
@@ -68,7 +78,7 @@ func newScope(r discovery.Resource, scheme *builtin.Scheme, printer *table.Print
 func (s *scope) read(key storage.Key, doc []byte) (runtime.Object, error) {
 	obj, err := s.decode(doc)
 	if err != nil {
-		return nil, apierrors.NewInternalError(fmt.Errorf("the stored object %s cannot be read as %s, but is served in JSON as it is: %w", key, s.Kind.Kind, err))
+		return nil, s.unreadable(key, err)
 	}
 	return obj, nil
 }

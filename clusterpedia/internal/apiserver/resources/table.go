@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/klog/v2"
 
 	"clusterpedia.io/api/clusterpedia/v1beta1"
@@ -68,7 +69,11 @@ func (c tableConvertor) row(ctx context.Context, o *storage.Object, cells bool) 
 	if cells {
 		read = c.scope.columns.Reader(read)
 	}
-	obj, err := read(o.JSON)
+	var obj runtime.Object
+	err := errNoObject
+	if isObject(o.JSON) {
+		obj, err = read(o.JSON)
+	}
 	if err == nil {
 		var row metav1.TableRow
 		if row, err = c.scope.columns.Row(ctx, o.Cluster, obj); err == nil {
@@ -86,9 +91,18 @@ func (c tableConvertor) row(ctx context.Context, o *storage.Object, cells bool) 
 		}
 	}
 	partial := &metav1.PartialObjectMetadata{}
-	if err := json.Unmarshal(o.JSON, partial); err != nil {
-		partial.Name, partial.Namespace = o.Name, o.Namespace
+	if err := json.Unmarshal(o.JSON, partial); err != nil || partial.Name == "" {
+		partial = keyOnly(o)
 	}
 	row.Object.Object = partial
 	return row
+}
+
+// keyOnly returns what is known of an object that cannot be read.
+func keyOnly(o *storage.Object) *metav1.PartialObjectMetadata {
+	partial := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+		Name: o.Name, Namespace: o.Namespace, Annotations: map[string]string{v1beta1.ShadowAnnotationClusterName: o.Cluster},
+	}}
+	partial.SetGroupVersionKind(schema.GroupVersionKind{Group: "meta.k8s.io", Version: "v1", Kind: "PartialObjectMetadata"})
+	return partial
 }
