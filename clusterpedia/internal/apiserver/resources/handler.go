@@ -248,6 +248,7 @@ func (h *Handler) serveNonResource(w http.ResponseWriter, req *http.Request, clu
 			if !allowed {
 				cluster = "" // what some cluster has tells nothing of this one
 			}
+			w = private{w}
 		}
 		h.discovery.ServeHTTP(w, req, cluster, path)
 	case trimmed == "version":

@@ -282,6 +282,27 @@ func TestResumeWithOtherRights(t *testing.T) {
 	require.True(t, strings.HasPrefix(version(), "40."), "what may not be watched can be listed")
 }
 
+// What a cluster can be asked for depends on the caller, and is not for caches that callers
+// share. What all clusters can be asked for does not.
+func TestDiscoveryIsPrivate(t *testing.T) {
+	t.Parallel()
+	const aggregated = asJSON + ";g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+	for _, rights := range []string{"", "get discoveryurls one"} {
+		limited := serveLimited(t, newHistory(), newRights(rights))
+		for _, path := range []string{"/api", "/apis"} {
+			answer, body := get(t, limited, "/one"+path, aggregated)
+			require.Equal(t, http.StatusOK, answer.StatusCode)
+			require.Contains(t, body, "APIGroupDiscoveryList")
+			require.Equal(t, "no-cache, private", answer.Header.Get("Cache-Control"))
+			require.NotEmpty(t, answer.Header.Get("Etag"))
+			answer, _ = get(t, limited, "/all"+path, aggregated)
+			require.Equal(t, "public", answer.Header.Get("Cache-Control"))
+		}
+	}
+	answer, _ := get(t, serve(t, newHistory()), "/one/apis", aggregated)
+	require.Equal(t, "public", answer.Header.Get("Cache-Control"))
+}
+
 // A caller without rights on a cluster gets the answers of one that is not there.
 func TestNoEnumeration(t *testing.T) {
 	t.Parallel()
