@@ -34,7 +34,7 @@ func (p *parser) readLabelSelector() error {
 		key := r.Key()
 		switch {
 		case key == v1beta1.SearchLabelForward:
-			p.forward = p.forward || wantsForward(r)
+			// No condition: memberaccess has read it, where requests can be forwarded.
 		case known[key]:
 			p.addSearchLabel(r)
 		case strings.HasPrefix(key, v1beta1.SearchLabelPrefix), strings.HasPrefix(key, internalStoragePrefix):
@@ -62,16 +62,6 @@ func (p *parser) addSearchLabel(r labels.Requirement) {
 		p.warn("search label %q ignores its operator: it selects its values, as with \"in\"", r.Key())
 	}
 	p.labels[r.Key()] = append(p.labels[r.Key()], values)
-}
-
-// wantsForward reports whether a requirement on the label to forward a request
-// means yes: its presence does, unless it says false or is negated without a
-// value.
-func wantsForward(r labels.Requirement) bool {
-	if values := sortedValues(r); len(values) > 0 {
-		return slices.ContainsFunc(values, parseFlag)
-	}
-	return r.Operator() == selection.Exists
 }
 
 // sortedValues returns the values of a requirement without repetition; nil if it

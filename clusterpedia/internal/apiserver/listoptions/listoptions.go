@@ -52,9 +52,6 @@ type Options struct {
 	// DecimalContinue says that the answer's continue is the number of objects to
 	// skip in place of the storage layer's token.
 	DecimalContinue bool
-	// Forward says that the label selector asked for the member cluster's own
-	// answer.
-	Forward bool
 	// Warnings are for the client, who probably wanted something else.
 	Warnings []string
 }
@@ -90,7 +87,6 @@ func Parse(in Input) (*Options, error) {
 		WithContinue:       p.withContinue,
 		WithRemainingCount: p.withRemainingCount,
 		DecimalContinue:    p.decimalContinue,
-		Forward:            p.forward,
 		Warnings:           p.warnings,
 	}, nil
 }
@@ -157,8 +153,8 @@ type parser struct {
 
 	withContinue, withRemainingCount, injectEvents, onlyMetadata *bool
 
-	decimalContinue, forward bool
-	warnings                 []string
+	decimalContinue bool
+	warnings        []string
 }
 
 func (p *parser) warn(format string, args ...any) {
