@@ -68,7 +68,7 @@ func TestAnswersOfOthers(t *testing.T) {
 	before := r.asked.Load()
 	require.NoError(t, c.Get(as(t, "alice"), pods, "one", "team"))
 	require.Equal(t, before, r.asked.Load())
-	require.Equal(t, maxAnswers, len(c.callers.get("mallory").answers.Keys()))
+	require.Len(t, c.callers.get("mallory").answers.Keys(), maxAnswers)
 }
 
 // Callers who come no more are forgotten.
@@ -78,11 +78,11 @@ func TestForgottenCallers(t *testing.T) {
 		c := newCallers(10 * time.Second)
 		first := c.get("alice")
 		c.get("bob")
-		time.Sleep(minIdle)
+		<-time.After(minIdle)
 		require.Same(t, first, c.get("alice"))
-		time.Sleep(minIdle/2 + time.Second)
+		<-time.After(minIdle/2 + time.Second)
 		require.Same(t, first, c.get("alice"))
-		time.Sleep(minIdle/2 + time.Second)
+		<-time.After(minIdle/2 + time.Second)
 		c.get("alice")
 		require.Len(t, c.known, 1)
 	})
