@@ -61,13 +61,14 @@ type knownColumns struct {
 // that has columns. Of all clusters it takes the first one's that has some, so that a list
 // of many is one table.
 func (p *printColumns) of(ctx context.Context, key columnsKey) []apiextensionsv1.CustomResourceColumnDefinition {
-	p.mu.Lock()
-	known, ok := p.known[key]
-	p.mu.Unlock()
-	if ok && time.Since(known.read) < definitionAge {
+	known, fresh := p.remembered(key)
+	if fresh {
 		return known.columns
 	}
 	answer, err, _ := p.reading.Do(fmt.Sprintf("%q %q", key.cluster, key.GroupVersionResource), func() (any, error) {
+		if known, fresh := p.remembered(key); fresh { // by now
+			return known.columns, nil
+		}
 		// It is not for one caller alone.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), columnsLimit)
 		defer cancel()
@@ -89,6 +90,14 @@ func (p *printColumns) of(ctx context.Context, key columnsKey) []apiextensionsv1
 		return known.columns
 	}
 	return columns
+}
+
+// remembered returns what was read, and whether that need not be read again yet.
+func (p *printColumns) remembered(key columnsKey) (known knownColumns, fresh bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	known, ok := p.known[key]
+	return known, ok && time.Since(known.read) < definitionAge
 }
 
 var errFound = errors.New("found")
