@@ -162,13 +162,12 @@ func (p postgres) Online(have Schema) []Step {
 		}
 	}
 	orders, rest := orderIndexes(p, have, p.orders)
-	if have.Bytewise { // otherwise each list is sorted
-		indexes = append(indexes, orders...)
-	}
 	for _, name := range rest {
 		steps = append(steps, Step{Statements: []string{"DROP INDEX CONCURRENTLY IF EXISTS " + name}})
 	}
-	if !have.Bytewise {
+	if have.Bytewise { // otherwise each list in an order is sorted
+		indexes = append(indexes, orders...)
+	} else {
 		indexes = append(indexes, [2]string{"idx_type_bytewise", `("group", version, resource, cluster COLLATE "C", namespace COLLATE "C", name COLLATE "C")`})
 	}
 	for _, index := range append(indexes, [2]string{"idx_name_trigrams"}) {

@@ -15,7 +15,7 @@ func WithoutLists(dst, doc []byte) ([]byte, error) {
 	for i := 0; i < len(doc); i++ {
 		switch doc[i] {
 		case '"':
-			n := stringLength(doc[i:])
+			n := StringLength(doc[i:])
 			if n < 0 {
 				return dst, errMalformed
 			}
@@ -37,8 +37,8 @@ func WithoutLists(dst, doc []byte) ([]byte, error) {
 	return append(dst, doc[from:]...), nil
 }
 
-// stringLength returns the length of the JSON string that a text begins with, or -1.
-func stringLength(text []byte) int {
+// StringLength returns the length of the JSON string that a text begins with, or -1.
+func StringLength(text []byte) int {
 	for i := 1; ; {
 		n := bytes.IndexByte(text[i:], '"')
 		if n < 0 {

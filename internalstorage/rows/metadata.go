@@ -3,6 +3,8 @@ package rows
 import (
 	"bytes"
 	"errors"
+
+	"clusterpedia.io/internalstorage/packed"
 )
 
 // errMalformed says that a stored document is no JSON object.
@@ -82,7 +84,7 @@ func cutValue(text []byte) (value, rest []byte, err error) {
 	for i < len(text) {
 		switch text[i] {
 		case '"':
-			end := stringEnd(text[i:])
+			end := packed.StringLength(text[i:])
 			if end < 0 {
 				return nil, nil, errMalformed
 			}
@@ -114,23 +116,4 @@ func cutValue(text []byte) (value, rest []byte, err error) {
 		return nil, nil, errMalformed
 	}
 	return text[:i], text[i:], nil
-}
-
-// stringEnd returns the length of the JSON string that a text begins with, or -1.
-func stringEnd(text []byte) int {
-	for i := 1; i < len(text); {
-		n := bytes.IndexByte(text[i:], '"')
-		if n < 0 {
-			return -1
-		}
-		i += n + 1
-		escapes := 0
-		for j := i - 2; j > 0 && text[j] == '\\'; j-- {
-			escapes++
-		}
-		if escapes%2 == 0 {
-			return i
-		}
-	}
-	return -1
 }
