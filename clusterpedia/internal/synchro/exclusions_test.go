@@ -112,6 +112,17 @@ func prune(fields ...string) v1alpha2.SyncExclusions {
 	return v1alpha2.SyncExclusions{PrunedFields: []v1alpha2.PrunedGroupResources{{Group: "", Resources: []string{"pods"}, Fields: fields}}}
 }
 
+// restartsInVain starts the manager anew, which copies pods and nodes, and writes nothing.
+func (w *world) restartsInVain() {
+	w.t.Helper()
+	w.stop()
+	w.run()
+	w.shows("pods.v1=Syncing/\n", "nodes.v1=Syncing/")
+	w.eventually(func() bool { return !strings.Contains(w.describe(), "initial") }, "initial")
+	puts, _ := w.storage.Writes()
+	require.Zero(w.t, puts)
+}
+
 // says waits until the status has these pruned fields: "resource field field", with
 // "rewriting" at the end.
 func (w *world) says(want ...string) {
@@ -152,12 +163,7 @@ func TestPrunedFields(t *testing.T) {
 	require.Equal(t, 1, puts)
 
 	// A restart writes nothing, unless fields were chosen anew in between.
-	w.stop()
-	w.run()
-	w.shows("pods.v1=Syncing/\n", "nodes.v1=Syncing/")
-	w.eventually(func() bool { return !strings.Contains(w.describe(), "initial") }, "initial")
-	puts, _ = w.storage.Writes()
-	require.Zero(t, puts)
+	w.restartsInVain()
 	w.stop()
 	w.exclude(prune())
 	w.run()
@@ -198,12 +204,7 @@ func TestPruningIsUnknown(t *testing.T) {
 	require.Equal(t, 2, puts)
 
 	// Once is enough, and whoever stops before that leaves word.
-	w.stop()
-	w.run()
-	w.shows("pods.v1=Syncing/\n", "nodes.v1=Syncing/")
-	w.eventually(func() bool { return !strings.Contains(w.describe(), "initial") }, "initial")
-	puts, _ = w.storage.Writes()
-	require.Zero(t, puts)
+	w.restartsInVain()
 	w.stop()
 	w.update(lost)
 	w.storage.FailWith(func(op string, _ []storage.Change) error {
