@@ -158,6 +158,7 @@ func etcdRestored(t *testing.T, m *member) {
 	s := newStage(t, m, scene{kubeconfig: writeKubeconfig(t, m, "https://"+p.address)})
 	mark := s.begun
 	for round, hidden := range []bool{false, true} {
+		pause(t, 4*time.Second) // for something to go back to
 		backup := filepath.Join(t.TempDir(), "etcd")
 		require.NoError(t, m.Backup(t.Context(), backup))
 		pause(t, 4*time.Second)

@@ -424,3 +424,14 @@ func (c *cluster) synced() []*resource {
 	defer c.mu.Unlock()
 	return c.resources
 }
+
+// memberRestored has everything doubted that was read of the member until it was restored
+// from a backup, after the time given.
+func (c *cluster) memberRestored(since time.Time) {
+	for _, r := range c.synced() {
+		r.reflector.Doubt(since)
+		if r.events != nil {
+			r.events.reflector.Doubt(since)
+		}
+	}
+}

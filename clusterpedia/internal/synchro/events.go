@@ -65,6 +65,7 @@ func newEvents(c *cluster, r *resource) *events {
 		Lists:         c.lists,
 		Backoff:       c.Tuning.ReadBackoff,
 		Stall:         c.Tuning.Stall,
+		Restored:      c.memberRestored,
 		Sink:          e,
 		Logger:        e.log,
 	})

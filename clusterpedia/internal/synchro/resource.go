@@ -107,6 +107,7 @@ func newResource(c *cluster, spec negotiation.Resource, known *known) *resource 
 		Backoff:  c.Tuning.ReadBackoff,
 		Stall:    c.Tuning.Stall,
 		Newest:   known.newest(),
+		Restored: c.memberRestored,
 		Sink:     r,
 		Logger:   r.log,
 	})

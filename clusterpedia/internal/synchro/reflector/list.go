@@ -38,6 +38,10 @@ func (r *Reflector) list(ctx context.Context) (string, error) {
 	case <-r.relist:
 	default:
 	}
+	if r.doubts() {
+		r.Logger.Info("The member was restored from a backup, as other resources show: list all, and write it again", "path", r.Path)
+		r.behind()
+	}
 	for attempt := 1; ; attempt++ {
 		limit := r.PageSize
 		if attempt > pagedAttempts {
@@ -62,9 +66,7 @@ func (r *Reflector) listOnce(ctx context.Context, limit int64) (string, error) {
 		if version == "" {
 			version = page.ResourceVersion
 			if n, err := strconv.ParseUint(version, 10, 64); err == nil && n != 0 && n < r.Newest {
-				r.Logger.Info("The member was restored from a backup: list all, and write it again", "path", r.Path, "version", n, "before", r.Newest)
-				r.Newest = n
-				r.Sink.Behind()
+				r.foundBehind()
 				return r.listOnce(ctx, limit)
 			}
 		}

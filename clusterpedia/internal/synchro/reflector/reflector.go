@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -72,8 +73,12 @@ type Options struct {
 	// Newest is the highest version that was read earlier; 0: none was, or versions are
 	// no numbers.
 	Newest uint64
-	Sink   Sink
-	Logger klog.Logger
+	// Restored, unless nil, is called when the member turns out to have been restored from
+	// a backup at some time after the one given. It is for the member's other reflectors,
+	// which may see nothing of that: see Doubt.
+	Restored func(since time.Time)
+	Sink     Sink
+	Logger   klog.Logger
 }
 
 // DefaultBackoff is that of client-go.
@@ -89,6 +94,10 @@ const DefaultStall = 75 * time.Second
 // place of being followed from where it was: it may have been restored from a backup, and
 // have given more versions since than were read before.
 const outage = 10 * time.Second
+
+// unnoticed is how much later than another reflector one may notice that the member went
+// away.
+const unnoticed = time.Minute
 
 // maxBreak is the longest break between a watch that just ended, and the next.
 const maxBreak = 8 * time.Second
@@ -106,12 +115,21 @@ type Reflector struct {
 	Options
 	relist chan struct{}
 
+	mu sync.Mutex
+	// broken is when the last watch ended, or Run was first called; restored when Behind
+	// was last called. Zero: never.
+	broken, restored time.Time
+	// doubted says that what is known may be of before the member was restored.
+	doubted bool
+
 	// The fields below belong to Run.
 
 	backoff wait.Backoff
 	// version is that up to which the Sink has taken everything; empty if there is
 	// none to resume from.
 	version string
+	// followed says that there was a watch.
+	followed bool
 }
 
 // reached says that the version is that up to which the Sink has taken everything.
@@ -142,7 +160,49 @@ func (r *Reflector) Forget() { r.version = "" }
 
 // Resumes reports whether the next call of Run begins with a watch, since an earlier
 // one has listed everything. It must not be called while Run runs.
-func (r *Reflector) Resumes() bool { return r.version != "" }
+func (r *Reflector) Resumes() bool { return r.version != "" && !r.doubts() }
+
+// Doubt says that the member was restored from a backup after the time given. Unless the
+// reflector has watched since without a break, or has seen it by itself, it calls Behind
+// and lists anew: when the member has since given as many versions as it had before,
+// nothing else tells.
+func (r *Reflector) Doubt(since time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.broken.Before(since) || r.restored.After(r.broken) {
+		return
+	}
+	r.doubted = true
+	r.Relist()
+}
+
+func (r *Reflector) doubts() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.doubted
+}
+
+// behind says that versions are given a second time.
+func (r *Reflector) behind() {
+	r.mu.Lock()
+	r.doubted, r.restored = false, time.Now()
+	r.mu.Unlock()
+	r.Newest = 0
+	r.Sink.Behind()
+}
+
+// foundBehind does what follows when the member's version is lower than before. Who has
+// watched nothing yet cannot tell since when.
+func (r *Reflector) foundBehind() {
+	r.mu.Lock()
+	since := r.broken.Add(-unnoticed)
+	r.mu.Unlock()
+	r.Logger.Info("The member was restored from a backup: list all, and write it again", "path", r.Path, "before", r.Newest)
+	r.behind()
+	if r.followed && r.Restored != nil {
+		r.Restored(since)
+	}
+}
 
 var (
 	errRelist     = errors.New("a list was asked for")
@@ -151,6 +211,14 @@ var (
 
 // Run follows the resource until ctx ends. It can be called again, and resumes then.
 func (r *Reflector) Run(ctx context.Context) {
+	r.mu.Lock()
+	if r.broken.IsZero() {
+		r.broken = time.Now()
+	}
+	r.mu.Unlock()
+	if r.doubts() {
+		r.version = ""
+	}
 	listed := false
 	for ctx.Err() == nil {
 		var err error
@@ -176,9 +244,7 @@ func (r *Reflector) Run(ctx context.Context) {
 		case errors.Is(err, errOutOfReach):
 			r.Logger.V(2).Info("List again", "path", r.Path, "reason", err)
 		case errors.Is(err, errBehind):
-			r.Logger.Info("The member was restored from a backup: list all, and write it again", "path", r.Path, "before", r.Newest)
-			r.Newest = 0
-			r.Sink.Behind()
+			r.foundBehind()
 		case expired(err):
 			r.Logger.V(2).Info("Cannot resume the watch, list again", "path", r.Path, "err", err)
 			_ = r.pause(ctx, nil) // a list is next anyway

@@ -152,7 +152,7 @@ func play(t *testing.T, steps []step, act func(*Reflector, *journal), expected [
 	j := &journal{}
 	r := New(Options{
 		Client: client, Path: "/api/v1/pods", PageSize: 2, Sink: j, Logger: klog.Background(), Stall: 200 * time.Millisecond,
-		Backoff: wait.Backoff{Duration: time.Millisecond, Factor: 1, Steps: 100},
+		Backoff: wait.Backoff{Duration: time.Millisecond, Factor: 1, Steps: 100}, Restored: func(time.Time) { j.add("restored") },
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
@@ -273,7 +273,7 @@ func TestReflector(t *testing.T) {
 				{limit, list("500", "", "a 400")},
 				{watching + " resourceVersion=500", silence("")},
 			},
-			want: []string{"begin", "listed a 900", "end", "watching", "changed a 1001", "behind", "begin", "listed a 400", "end", "watching"},
+			want: []string{"begin", "listed a 900", "end", "watching", "changed a 1001", "behind", "restored", "begin", "listed a 400", "end", "watching"},
 		},
 		"a version that is still to come": {
 			steps: []step{
@@ -283,7 +283,7 @@ func TestReflector(t *testing.T) {
 				{limit, list("7", "", "a 5")},
 				{watching + " resourceVersion=7", silence("")},
 			},
-			want: []string{"begin", "end", "watching", "begin", "listed a 5", "behind", "begin", "listed a 5", "end", "watching"},
+			want: []string{"begin", "end", "watching", "begin", "listed a 5", "behind", "restored", "begin", "listed a 5", "end", "watching"},
 		},
 		"a member that falls silent in a list": {
 			steps: []step{
@@ -364,6 +364,63 @@ func TestRelist(t *testing.T) {
 		require.Eventually(t, func() bool { return slices.Contains(j.all(), "watching") }, patience, tick)
 		r.Relist()
 	}, []string{"begin", "end", "watching", "begin", "end", "watching"})
+}
+
+// TestDoubt has another reflector see that the member was restored, which has given more
+// versions since than before.
+func TestDoubt(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		// watches are how many there are before the doubt.
+		watches int
+		// since is when the member was restored; zero: at any time.
+		since time.Time
+		steps []step
+		want  []string
+	}{
+		"watched since without a break": {
+			watches: 1,
+			since:   time.Now().Add(time.Hour),
+			steps:   []step{{"limit=2", list("10", "")}, {"watch=true", silence("")}, {"limit=2", list("12", "")}, {"watch=true", silence("")}},
+			want:    []string{"begin", "end", "watching", "begin", "end", "watching"},
+		},
+		"resumed": {
+			watches: 2,
+			steps: []step{
+				{"limit=2", list("10", "")},
+				{"watch=true", text("")},
+				{"limit=1", list("12", "")},
+				{"watch=true resourceVersion=10", silence("")},
+				{"limit=2", list("13", "")},
+				{"watch=true resourceVersion=13", silence("")},
+			},
+			want: []string{"begin", "end", "watching", "watching", "behind", "begin", "end", "watching"},
+		},
+		"has seen it by itself": {
+			watches: 2,
+			steps: []step{
+				{"limit=2", list("1000", "")},
+				{"watch=true", text("")},
+				{"limit=1", list("12", "")},
+				{"limit=2", list("12", "")},
+				{"watch=true resourceVersion=12", silence("")},
+				{"limit=2", list("13", "")},
+				{"watch=true resourceVersion=13", silence("")},
+			},
+			want: []string{"begin", "end", "watching", "behind", "restored", "begin", "end", "watching", "begin", "end", "watching"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			play(t, test.steps, func(r *Reflector, j *journal) {
+				require.Eventually(t, func() bool {
+					return len(slices.DeleteFunc(j.all(), func(line string) bool { return line != "watching" })) == test.watches
+				}, patience, tick)
+				r.Doubt(test.since)
+				r.Relist() // by which it tells what it does
+			}, test.want)
+		})
+	}
 }
 
 // TestRetryAfter has a member ask for a wait: it is bounded, and whoever asks for a list

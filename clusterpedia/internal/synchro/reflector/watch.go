@@ -46,6 +46,12 @@ func (r *Reflector) watch(ctx context.Context) error {
 		return fmt.Errorf("watch %s: %w", r.Path, causeOf(ctx, err))
 	}
 	defer response.Body.Close()
+	r.followed = true
+	defer func() {
+		r.mu.Lock()
+		r.broken = time.Now()
+		r.mu.Unlock()
+	}()
 	r.Sink.Watching()
 
 	ended := make(chan struct{})
