@@ -254,10 +254,17 @@ func connect(dialector gorm.Dialector, options *gorm.Config, c *config.Config) (
 	return db, nil
 }
 
+// setPool keeps all connections when they fall idle; Trim closes those that are too many.
 func setPool(pool *sql.DB, c *config.Config) {
-	pool.SetMaxIdleConns(c.ConnPool.MaxIdleConns)
+	pool.SetMaxIdleConns(c.ConnPool.MaxOpenConns)
 	pool.SetMaxOpenConns(c.ConnPool.MaxOpenConns)
 	pool.SetConnMaxLifetime(time.Duration(c.ConnPool.ConnMaxLifetime))
+}
+
+// Trim closes the connections of a pool that are idle, but for some.
+func Trim(pool *sql.DB, keep int) {
+	pool.SetMaxIdleConns(keep)
+	pool.SetMaxIdleConns(pool.Stats().MaxOpenConnections)
 }
 
 // values binds texts as a list in parentheses, each as the placeholder says.

@@ -120,6 +120,7 @@ func open(ctx context.Context, settings storage.Settings) (*Store, error) {
 	if err := s.prepare(ctx, behind, settings.SkipMigrations, c.Migrates()); err != nil {
 		return nil, errors.Join(err, s.Close(ctx))
 	}
+	s.background.Go(func() { s.trim(behind, c.ConnPool.MaxIdleConns, trimInterval) })
 	if s.dialect().Analyze() != "" {
 		s.background.Go(func() { s.analyze(behind) })
 	}
