@@ -104,8 +104,8 @@ type Dialect interface {
 	// Locked runs fn while no other process runs one on the same database.
 	Locked(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) error
 	// Read calls each for every row of a query, outside of a transaction, until it returns
-	// false.
-	Read(ctx context.Context, db *gorm.DB, text string, args []any, each func(Scan) (bool, error)) error
+	// false. No more rows than most are expected.
+	Read(ctx context.Context, db *gorm.DB, text string, args []any, most int64, each func(Scan) (bool, error)) error
 	// Bounded calls run with a SELECT that the database ends when it takes longer than the
 	// configuration allows, or when ctx ends. db is where another connection comes from.
 	// Read does that by itself.

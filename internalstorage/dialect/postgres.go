@@ -50,6 +50,7 @@ func (postgres) Open(c *config.Config, options *gorm.Config) (reader, writer *go
 		native.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
 			return pgproto3.NewFrontend(bufio.NewReaderSize(r, readSize), w)
 		}
+		native.DialFunc = gatherOn(native.DialFunc)
 		// Only readers wait for what a client asks for.
 		limit := fmt.Sprintf("SET statement_timeout = %d", c.Timeout().Milliseconds())
 		pool := stdlib.OpenDB(*native, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {

@@ -50,7 +50,7 @@ func ReadRows(ctx context.Context, db *gorm.DB, text string, args []any, each fu
 
 // Read takes the bytes from where the driver reads them off the connection;
 // database/sql would copy each value.
-func (postgres) Read(ctx context.Context, db *gorm.DB, text string, args []any, each func(Scan) (bool, error)) (err error) {
+func (postgres) Read(ctx context.Context, db *gorm.DB, text string, args []any, most int64, each func(Scan) (bool, error)) (err error) {
 	begin, n := time.Now(), int64(0)
 	defer func() { db.Logger.Trace(ctx, begin, func() (string, int64) { return text, n }, err) }()
 	pool, err := db.DB()
@@ -58,7 +58,7 @@ func (postgres) Read(ctx context.Context, db *gorm.DB, text string, args []any, 
 		return err
 	}
 	for first := true; ; first = false {
-		failed, err := readPooled(ctx, pool, text, args, func(s Scan) (bool, error) { n++; return each(s) })
+		failed, err := readPooled(ctx, pool, text, args, most, func(s Scan) (bool, error) { n++; return each(s) })
 		if err = errors.Join(failed, err); err != nil && first && n == 0 && pgconn.SafeToRetry(failed) {
 			continue // on a connection that the server had closed
 		}
@@ -67,7 +67,7 @@ func (postgres) Read(ctx context.Context, db *gorm.DB, text string, args []any, 
 }
 
 // readPooled returns the error of the query apart from one of the pool.
-func readPooled(ctx context.Context, pool *sql.DB, text string, args []any, each func(Scan) (bool, error)) (failed, err error) {
+func readPooled(ctx context.Context, pool *sql.DB, text string, args []any, most int64, each func(Scan) (bool, error)) (failed, err error) {
 	conn, err := pool.Conn(ctx)
 	if err != nil {
 		return nil, err
@@ -77,22 +77,30 @@ func readPooled(ctx context.Context, pool *sql.DB, text string, args []any, each
 		if !ok {
 			return errors.New("the connection is not pgx's")
 		}
-		failed = readNative(ctx, native.Conn(), numbered(text), args, each)
+		failed = readNative(ctx, native.Conn(), numbered(text), args, most, each)
 		return nil
 	})
 	return failed, errors.Join(err, conn.Close())
 }
 
-func readNative(ctx context.Context, conn *pgx.Conn, text string, args []any, each func(Scan) (bool, error)) error {
+func readNative(ctx context.Context, conn *pgx.Conn, text string, args []any, most int64, each func(Scan) (bool, error)) error {
 	found, err := conn.Query(ctx, text, args...)
 	if err != nil {
 		return err
 	}
 	defer found.Close()
+	gathering := gatheringOf(conn)
+	if gathering != nil {
+		gathering.begin()
+		defer gathering.end()
+	}
 	var scan Scan
-	for found.Next() {
+	for n := int64(1); found.Next(); n++ {
 		if scan == nil {
 			scan = nativeScan(found)
+		}
+		if gathering != nil {
+			gathering.rowRead(n, most)
 		}
 		if more, err := each(scan); err != nil || !more {
 			return err
@@ -174,12 +182,12 @@ func numbered(text string) string {
 }
 
 // Read implements Dialect.
-func (sqlite) Read(ctx context.Context, db *gorm.DB, text string, args []any, each func(Scan) (bool, error)) error {
+func (sqlite) Read(ctx context.Context, db *gorm.DB, text string, args []any, _ int64, each func(Scan) (bool, error)) error {
 	return ReadRows(ctx, db, text, args, each)
 }
 
 // Read implements Dialect.
-func (d mysql) Read(ctx context.Context, db *gorm.DB, text string, args []any, each func(Scan) (bool, error)) error {
+func (d mysql) Read(ctx context.Context, db *gorm.DB, text string, args []any, _ int64, each func(Scan) (bool, error)) error {
 	return d.Bounded(ctx, db, text, func(text string) error { return ReadRows(ctx, db, text, args, each) })
 }
 

@@ -81,7 +81,7 @@ func (s *Store) applyAtOnce(ctx context.Context, w storage.Writer, changes []sto
 	defer free()
 	seen := int64(0)
 	err = s.retried(ctx, func() error {
-		return s.dialect().Read(ctx, s.writer, statement.SQL, statement.Args, func(scan dialect.Scan) (bool, error) {
+		return s.dialect().Read(ctx, s.writer, statement.SQL, statement.Args, 1, func(scan dialect.Scan) (bool, error) {
 			return true, scan(&seen)
 		})
 	})

@@ -257,9 +257,9 @@ func (l *lister) fail(ctx context.Context, doing string, err error) error {
 }
 
 // run reads rows: for a client's own condition in a transaction that can write nothing.
-func (l *lister) run(ctx context.Context, text string, args []any, each func(dialect.Scan) (bool, error)) (err error) {
+func (l *lister) run(ctx context.Context, text string, args []any, most int64, each func(dialect.Scan) (bool, error)) (err error) {
 	if l.raw.SQL == "" {
-		return l.store.dialect().Read(ctx, l.store.reader, text, args, each)
+		return l.store.dialect().Read(ctx, l.store.reader, text, args, most, each)
 	}
 	db, done, err := l.reader(ctx)
 	if err != nil {
@@ -309,7 +309,7 @@ func (l *lister) fill(ctx context.Context, p *part, statement dialect.Expr, want
 	}
 	p.more = false
 	size := 0
-	p.err = l.run(ctx, statement.SQL, statement.Args, func(scan dialect.Scan) (bool, error) {
+	p.err = l.run(ctx, statement.SQL, statement.Args, wanted+1, func(scan dialect.Scan) (bool, error) {
 		if n := int64(len(p.rows)); n == wanted || size >= partBytes {
 			p.more = true
 			if n < wanted { // large objects: the server was asked for too many

@@ -17,7 +17,7 @@ import (
 // bomb is a dialect with a mistake in it.
 type bomb struct{ dialect.Dialect }
 
-func (bomb) Read(context.Context, *gorm.DB, string, []any, func(dialect.Scan) (bool, error)) error {
+func (bomb) Read(context.Context, *gorm.DB, string, []any, int64, func(dialect.Scan) (bool, error)) error {
 	return mistakes()[0]()
 }
 

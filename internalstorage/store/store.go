@@ -236,7 +236,7 @@ func (s *Store) Get(ctx context.Context, key storage.Key) (storage.Object, error
 	scanner := rows.NewScanner(s.dialect(), &rows.Memory{}, rows.WholeDocument, false, "")
 	where := s.keysCondition(key)
 	var got *storage.Object
-	err := s.dialect().Read(ctx, s.reader, "SELECT "+strings.Join(scanner.Columns, ", ")+" FROM resources WHERE "+where.SQL, where.Args, func(scan dialect.Scan) (bool, error) {
+	err := s.dialect().Read(ctx, s.reader, "SELECT "+strings.Join(scanner.Columns, ", ")+" FROM resources WHERE "+where.SQL, where.Args, 1, func(scan dialect.Scan) (bool, error) {
 		o := &storage.Object{}
 		if _, err := scanner.Scan(scan, o); err != nil {
 			return false, err
