@@ -26,6 +26,7 @@ func TestClassify(t *testing.T) {
 		"MySQL, a lock, wrapped":   {"mysql", fmt.Errorf("write: %w", &mysqldriver.MySQLError{Number: 1205}), dialect.Transient},
 		"MySQL, a deadlock":        {"mysql", &mysqldriver.MySQLError{Number: 1213}, dialect.Conflict},
 		"MySQL, it stops":          {"mysql", &mysqldriver.MySQLError{Number: 1053}, dialect.Transient},
+		"MySQL, a full disk":       {"mysql", &mysqldriver.MySQLError{Number: 1114}, dialect.Transient},
 		"MySQL, no such table":     {"mysql", &mysqldriver.MySQLError{Number: 1146}, dialect.Permanent},
 		"MySQL, no connection":     {"mysql", mysqldriver.ErrInvalidConn, dialect.Transient},
 		"PostgreSQL, it stops":     {"postgres", &pgconn.PgError{Code: "57P01"}, dialect.Transient},

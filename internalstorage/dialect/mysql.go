@@ -415,7 +415,13 @@ func (d mysql) Classify(err error) Class {
 		return TooLong
 	case 1213, 1020: // deadlock, changed since read
 		return Conflict
-	case 1053, 1205, 1290, 1040, 1203, 1042, 1152, 1158, 1159, 1160, 1161, 1927, 1021, 1041, 1836: // shutdown, locks, limits, network, time, space
+	case 1053, 1317, 1927, 3169, 4031, // it, the statement or the connection was ended
+		1205, 1206, // locks
+		1040, 1135, 1203, 1226, 1637, // limits of connections, threads, users, transactions
+		1042, 1152, 1158, 1159, 1160, 1161, // network
+		5, 1037, 1038, 1041, // memory
+		3, 20, 1021, 1026, 1114, 1180, // disk
+		1290, 1792, 1836: // it only reads
 		return Transient
 	case 1366, 1406, 3140, 3141, 4025, 1153, 1300: // texts and documents that it cannot hold
 		return BadData
