@@ -23,6 +23,7 @@ func TestStorage(t *testing.T) {
 			t.Run("stopped", func(t *testing.T) { storageStopped(t, m, e) })
 			t.Run("one statement in ten fails", func(t *testing.T) { storageFails(t, m, e) })
 			t.Run("hangs", func(t *testing.T) { storageHangs(t, m, e) })
+			t.Run("disk full", func(t *testing.T) { storageFull(t, m, e) })
 		})
 	}
 }
