@@ -238,11 +238,15 @@ func (w *Writer) tryAside(ctx context.Context, e *entry) (bool, error) {
 		return false, err
 	}
 	w.Observer.Failed(w.As.Cluster, changesOf([]*entry{e}), err)
-	if !yielded && !passes(err) {
-		return true, w.write(ctx, w.giveUp(e, err))
+	if yielded || passes(err) {
+		w.Logger.V(2).Info("The storage layer still does not take an object", "object", e.key.String(), "err", err)
+		return false, nil //nolint:nilerr // it is tried again
 	}
-	w.Logger.V(2).Info("The storage layer still does not take an object", "object", e.key.String(), "err", err)
-	return false, nil //nolint:nilerr // it is tried again
+	instead := w.giveUp(e, err)
+	for _, e := range instead {
+		w.queue.replace(e) // that may wait for the same as what it replaces
+	}
+	return len(instead) == 0, nil
 }
 
 // yield ends an attempt, once it has had its share of time, for the sake of others that

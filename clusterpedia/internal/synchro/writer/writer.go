@@ -376,16 +376,12 @@ func (w *Writer) writeHalf(ctx context.Context, batch []*entry, whole int) ([]*e
 // reject deals with a batch that failed for good, of which one change or several
 // are the cause: it returns what is left to be written.
 func (w *Writer) reject(ctx context.Context, batch []*entry, whole int, cause error) ([]*entry, error) {
+	if i := slices.IndexFunc(batch, func(e *entry) bool { return names(cause, e) }); i >= 0 {
+		return slices.Concat(batch[:i], w.giveUp(batch[i], cause), batch[i+1:]), nil
+	}
 	if w.rejected >= doubtAfter {
 		if err := w.wait(ctx, cause); err != nil {
 			return nil, err
-		}
-	}
-	var invalid *storage.InvalidObjectError
-	if errors.As(cause, &invalid) {
-		named := func(e *entry) bool { return e.change.Put != nil && e.change.Put.Key == invalid.Key }
-		if i := slices.IndexFunc(batch, named); i >= 0 {
-			return slices.Concat(batch[:i], w.giveUp(batch[i], cause), batch[i+1:]), nil
 		}
 	}
 	if len(batch) == 1 {
@@ -394,9 +390,18 @@ func (w *Writer) reject(ctx context.Context, batch []*entry, whole int, cause er
 	return w.writeHalf(ctx, batch, whole)
 }
 
-// giveUp tells of a change that is given up, and returns what is written in its place.
+// names reports whether an error says of just this change that it can never be stored.
+func names(cause error, e *entry) bool {
+	invalid, ok := errors.AsType[*storage.InvalidObjectError](cause)
+	return ok && e.change.Put != nil && e.change.Put.Key == invalid.Key
+}
+
+// giveUp tells of a change that is given up, and returns what is written in its place. A
+// storage layer that knows which one is at fault is not to be doubted.
 func (w *Writer) giveUp(e *entry, cause error) []*entry {
-	w.rejected++
+	if !names(cause, e) {
+		w.rejected++
+	}
 	w.Logger.Error(cause, "The storage layer refuses an object", "object", e.key.String())
 	w.Observer.Rejected(w.As.Cluster, e.change.Change, cause)
 	if e.change.Rejected != nil {
@@ -406,6 +411,7 @@ func (w *Writer) giveUp(e *entry, cause error) []*entry {
 		return nil
 	}
 	instead := *e
-	instead.change = Change{Change: storage.Change{Delete: &e.change.Put.Key}}
+	instead.change = Change{Change: storage.Change{Delete: &e.change.Put.Key}, Rejected: e.change.Rejected}
+	instead.size = sizeOf(instead.change.Change)
 	return []*entry{&instead}
 }
