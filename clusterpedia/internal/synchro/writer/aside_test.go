@@ -250,10 +250,79 @@ func TestStorageThatIsSlow(t *testing.T) {
 type slowly struct{ *faulty.Storage }
 
 func (s slowly) Apply(ctx context.Context, w storage.Writer, changes []storage.Change) error {
+	return (&sluggish{s.Storage, 10 * time.Second, 2 * time.Second}).Apply(ctx, w, changes)
+}
+
+// sluggish takes so long for a batch, and for each change.
+type sluggish struct {
+	*faulty.Storage
+	batch, change time.Duration
+}
+
+func (s *sluggish) Apply(ctx context.Context, w storage.Writer, changes []storage.Change) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(10*time.Second + time.Duration(len(changes))*2*time.Second):
+	case <-time.After(s.batch + time.Duration(len(changes))*s.change):
 	}
 	return s.Storage.Apply(ctx, w, changes)
+}
+
+// TestPaceOfOne has a single change wait for long: what follows is written as before.
+func TestPaceOfOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		limits := DefaultLimits()
+		f, l := newLocking(t, limits)
+		f.enqueue(t, put(pods, "locked", "1"))
+		f.start(t)
+		<-time.After(limits.Timeout - time.Second)
+		close(l.unlocked)
+		f.await()
+		for i := range limits.BatchChanges {
+			f.enqueue(t, put(pods, fmt.Sprint(i), "1"))
+		}
+		f.await()
+		require.Len(t, f.storage.Objects(), limits.BatchChanges+1)
+		require.LessOrEqual(t, len(f.storage.Batches()), 3)
+		f.stop()
+		<-f.result
+	})
+}
+
+// TestPace measures how long a storage layer takes that is too slow for whole batches, and
+// how it is when it has recovered.
+func TestPace(t *testing.T) {
+	t.Parallel()
+	for _, pace := range []time.Duration{time.Millisecond, 50 * time.Millisecond, 70 * time.Millisecond, 100 * time.Millisecond, 300 * time.Millisecond, 900 * time.Millisecond} {
+		t.Run(pace.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				const n = 3000
+				limits := DefaultLimits()
+				f := newFixture(t, limits)
+				slow := &sluggish{f.storage, time.Millisecond, pace}
+				f.Writer = New(Options{Storage: slow, As: f.As, Limits: limits, Observer: f.observer, Logger: f.Logger})
+				bring := func(version string) time.Duration {
+					for i := range n {
+						f.enqueue(t, put(pods, fmt.Sprint(i), version))
+					}
+					start := time.Now()
+					f.await()
+					return time.Since(start)
+				}
+				f.start(t)
+				took := bring("1")
+				t.Logf("%s for what takes %s", took, n*pace)
+				require.LessOrEqual(t, took, n*pace*11/10+3*limits.Timeout)
+				slow.change = time.Millisecond
+				took = bring("2")
+				t.Logf("%s when it has recovered", took)
+				require.LessOrEqual(t, took, 2*n*slow.change)
+				require.Zero(t, f.observer.postponed)
+				f.stop()
+				<-f.result
+			})
+		})
+	}
 }

@@ -115,6 +115,8 @@ type Writer struct {
 	backoff wait.Backoff
 	// failures and rejected count those since the last success.
 	failures, rejected int
+	// pace is how long each change took of the last batch, or part of one.
+	pace time.Duration
 	// spare is for the changes that were postponed: they are kept aside, and written alone
 	// when there is time.
 	spare spare
@@ -194,15 +196,27 @@ func (w *Writer) write(ctx context.Context, batch []*entry) error {
 }
 
 // writePart writes a part of a batch that had a number of changes as a whole. Its attempts
-// take no more than that part of the time: so the search for changes that time out takes,
-// for each halving, no longer than one attempt to write the whole. If the storage layer
-// cannot even answer in that time, a part gets the time of a whole one.
+// take no more than that part of the time, or twice what as many changes took before: so
+// the search for changes that time out takes, for each halving, about as long as one
+// attempt to write the whole. If the storage layer cannot even answer in that time, a part
+// gets the time of a whole one.
 func (w *Writer) writePart(ctx context.Context, batch []*entry, whole int) error {
 	for failed := 0; len(batch) > 0; {
-		limit := max(w.Limits.Timeout*time.Duration(len(batch))/time.Duration(whole), w.leastTimeout())
+		if n := w.fit(len(batch)); n < len(batch) {
+			if err := w.writePart(ctx, batch[:n], n); err != nil {
+				return err
+			}
+			batch, failed = batch[n:], 0
+			continue
+		}
+		n := len(batch)
+		share := w.Limits.Timeout * time.Duration(n) / time.Duration(whole)
+		limit := min(w.Limits.Timeout, max(share, w.leastTimeout(), 2*time.Duration(n)*w.pace))
+		start := time.Now()
 		err := w.try(ctx, batch, limit)
 		switch {
 		case err == nil:
+			w.pace = time.Since(start) / time.Duration(n)
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -231,6 +245,15 @@ func (w *Writer) writePart(ctx context.Context, batch []*entry, whole int) error
 		failed = 0
 	}
 	return nil
+}
+
+// fit returns how many of a number of changes are written at once: a storage layer that is
+// slow is given no more than it takes in half the time.
+func (w *Writer) fit(changes int) int {
+	if w.pace <= 0 {
+		return changes
+	}
+	return min(changes, max(1, int(w.Limits.Timeout/2/w.pace)))
 }
 
 // passes reports whether the same attempt may succeed later.
