@@ -307,23 +307,29 @@ func (c *cluster) prepare(ctx context.Context) error {
 // claim makes the storage layer refuse whoever has written before. What is stored
 // must not be read earlier: a write of an earlier manager could follow.
 func (c *cluster) claim(ctx context.Context) error {
-	as, err := claim(ctx, c.Options, c.name, c.above)
-	if err != nil {
-		return err
+	as, err := claim(ctx, c.Options, c.name, c.above, 0)
+	if !errors.Is(err, storage.ErrFenced) {
+		// Also if the answer was lost: that it may be stored must be known.
+		c.as.Epoch = max(c.as.Epoch, as.Epoch)
+		c.writer.As = c.as
 	}
-	c.as, c.writer.As = as, as
-	return nil
+	return err
 }
 
-// claim claims a cluster for an epoch above the one given.
-func claim(ctx context.Context, o *Options, cluster string, above int64) (storage.Writer, error) {
+// claim claims a cluster for an epoch above the one given, or for just the one that is
+// wanted, if that is not 0. With an error it returns what may have been claimed.
+func claim(ctx context.Context, o *Options, cluster string, above, wanted int64) (storage.Writer, error) {
 	as := storage.Writer{Cluster: cluster}
-	var err error
-	if as.Epoch, err = o.Epoch(ctx); err != nil {
+	epoch, err := o.Epoch(ctx)
+	if err != nil {
 		return as, fmt.Errorf("claim the cluster: %w", err)
 	}
-	if as.Epoch != 0 {
-		as.Epoch = max(as.Epoch, above+1)
+	switch {
+	case epoch == 0:
+	case wanted != 0:
+		as.Epoch = wanted
+	default:
+		as.Epoch = max(epoch, above+1)
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.Tuning.Writer.Timeout)
 	defer cancel()

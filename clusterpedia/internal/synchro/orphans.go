@@ -199,9 +199,11 @@ func (m *Manager) vanished(ctx context.Context, name string) error {
 }
 
 // purgeOrphan removes what is stored of a cluster, unless the host cluster, and not the
-// cache, has a PediaCluster of that name. If another manager has written since this one did,
-// with the epoch given, it has taken what has the same name. Where this one has not written,
-// epochs tell nothing: those that are stored may be from before the host cluster was restored.
+// cache, has a PediaCluster of that name. It does so with the epoch given, with which this
+// manager wrote last: if another one has written since, which may be of another host cluster
+// whose epochs are lower than this one's by now, it has taken what has the same name. Where
+// this manager has not written, epochs tell nothing: those that are stored may be from before
+// the host cluster was restored.
 func (m *Manager) purgeOrphan(ctx context.Context, name string, epoch int64) error {
 	missing := func(ctx context.Context) error {
 		_, err := m.pediaclusters().Get(ctx, name, metav1.GetOptions{})
@@ -217,5 +219,5 @@ func (m *Manager) purgeOrphan(ctx context.Context, name string, epoch int64) err
 	if err := missing(ctx); err != nil {
 		return err
 	}
-	return m.purge(ctx, name, epoch-1, epoch == 0, missing)
+	return m.purge(ctx, name, epoch, missing)
 }

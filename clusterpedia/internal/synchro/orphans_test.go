@@ -345,6 +345,79 @@ func TestOrphanAfterRestoration(t *testing.T) {
 	}
 }
 
+// TestOrphanThatAnotherHostTook has another host cluster write under the name of an orphan,
+// with an epoch that is lower than those that this host cluster has by now.
+func TestOrphanThatAnotherHostTook(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		later int64
+		want  []string
+	}{
+		"taken":     {later: 1, want: []string{"pods default/left 1"}},
+		"not taken": {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, pods)
+			w.bystander()
+			w.options.Tuning.OrphanDelay = 200 * time.Millisecond
+			w.member.Put(pods, "default", "a", "ua", "")
+			w.create(entry("", "pods"))
+			m := w.run()
+			w.stored("pods default/a 101")
+			as := m.running("one").as
+			w.vanish()
+			w.eventually(func() bool { return m.running("one") == nil }, "not stopped")
+			w.revision.Add(1000)
+			if tc.later != 0 {
+				other := storage.Writer{Cluster: "one", Epoch: as.Epoch + tc.later}
+				require.NoError(t, w.storage.Purge(t.Context(), other, nil))
+			}
+			w.leave("one")
+			w.eventually(func() bool {
+				m.mu.Lock()
+				defer m.mu.Unlock()
+				return len(m.ours) == 0
+			}, "it is not settled")
+			require.Equal(t, tc.want, w.storage.Names())
+		})
+	}
+}
+
+// TestOrphanAfterAnUnknownClaim has a claim reach the storage layer whose answer is lost: it
+// is this manager's all the same.
+func TestOrphanAfterAnUnknownClaim(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pods)
+	w.bystander()
+	w.member.Put(pods, "default", "a", "ua", "")
+	w.create(entry("", "pods"))
+	w.options.Storage = &deaf{Storage: w.storage}
+	m := w.run()
+	w.stored("pods default/a 101")
+	w.options.Storage.(*deaf).on.Store(true)
+	w.update(func(p *v1alpha2.PediaCluster) { p.Spec.TokenData = []byte("another") })
+	w.shows("SynchroRunning=False/InitialFailed/claim the cluster: no answer")
+	w.vanish()
+	w.eventually(func() bool { return m.running("one") == nil }, "not stopped")
+	w.options.Storage.(*deaf).on.Store(false)
+	w.stored()
+}
+
+// deaf is a storage layer whose answers to claims are lost while it is on.
+type deaf struct {
+	*faulty.Storage
+	on atomic.Bool
+}
+
+func (d *deaf) Apply(ctx context.Context, w storage.Writer, changes []storage.Change) error {
+	err := d.Storage.Apply(ctx, w, changes)
+	if err == nil && len(changes) == 0 && d.on.Load() {
+		return storage.Retryable(errors.New("no answer"))
+	}
+	return err
+}
+
 // TestPurgesHoldNobodyUp removes a cluster whose purge takes long, with one worker.
 func TestPurgesHoldNobodyUp(t *testing.T) {
 	t.Parallel()

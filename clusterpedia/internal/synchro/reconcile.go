@@ -126,7 +126,7 @@ var errNotOwned = errors.New("another manager is responsible for the cluster")
 // purgeDeleted removes what is stored of a PediaCluster that is being deleted, if it is
 // still this manager's.
 func (m *Manager) purgeDeleted(ctx context.Context, p *v1alpha2.PediaCluster) error {
-	return m.purge(ctx, p.Name, 0, true, func(ctx context.Context) error {
+	return m.purge(ctx, p.Name, 0, func(ctx context.Context) error {
 		still, err := m.stillOwns(ctx, p)
 		if err == nil && !still {
 			err = errNotOwned
@@ -146,20 +146,22 @@ func (m *Manager) stillOwns(ctx context.Context, p *v1alpha2.PediaCluster) (bool
 	return fresh.UID == p.UID && m.owns(fresh) && fresh.Spec.ShardingName == p.Spec.ShardingName, nil
 }
 
-// purge removes all that is stored of a cluster, as a writer with an epoch above the one
-// given, unless may returns an error. That asks the host cluster behind the claim: whoever
-// takes the cluster later claims it with a higher epoch, and is not harmed by this purge, as
-// late as it may come. A cluster that was claimed with a higher epoch already is left alone,
-// unless pass is set and may says otherwise.
-func (m *Manager) purge(ctx context.Context, name string, above int64, pass bool, may func(context.Context) error) error {
-	as, err := claim(ctx, &m.Options, name, above)
-	if fenced, ok := errors.AsType[*storage.FencedError](err); ok && pass {
+// purge removes all that is stored of a cluster, as a writer with an epoch of its own, or
+// with the one given, unless may returns an error. That asks the host cluster behind the
+// claim: whoever takes the cluster later claims it with a higher epoch, and is not harmed by
+// this purge, as late as it may come. A cluster that was claimed with a higher epoch already
+// is taken if may agrees, but not with an epoch that was given.
+func (m *Manager) purge(ctx context.Context, name string, epoch int64, may func(context.Context) error) error {
+	as, err := claim(ctx, &m.Options, name, 0, epoch)
+	if fenced, ok := errors.AsType[*storage.FencedError](err); ok && epoch == 0 {
 		if err = may(ctx); err == nil {
-			as, err = claim(ctx, &m.Options, name, fenced.Seen)
+			as, err = claim(ctx, &m.Options, name, fenced.Seen, 0)
 		}
 	}
+	if !errors.Is(err, storage.ErrFenced) {
+		m.claimed(as) // also if the answer was lost
+	}
 	if err == nil {
-		m.claimed(as)
 		err = may(ctx)
 	}
 	if err == nil {
