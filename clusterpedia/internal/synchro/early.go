@@ -3,6 +3,7 @@ package synchro
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"clusterpedia.io/storage-api/storage"
@@ -78,9 +79,20 @@ func (w *early) sort(out func(earlyEvent) bool) (removed []earlyEvent) {
 	return removed
 }
 
+// overtaken reports whether a newer version has come of an Event that has waited. The lock
+// must be held.
+func (e *events) overtaken(event *storage.Event) bool {
+	_, recorded := e.recorded[event.UID]
+	return recorded || slices.ContainsFunc(e.early.entries, func(early earlyEvent) bool { return early.UID == event.UID })
+}
+
 // await keeps an Event until its object is stored.
-func (e *events) await(object objectName, event *storage.Event) {
+func (e *events) await(object objectName, event *storage.Event, waited bool) {
 	e.mu.Lock()
+	if waited && e.overtaken(event) {
+		e.mu.Unlock()
+		return
+	}
 	delete(e.recorded, event.UID)
 	dropped := e.early.add(earlyEvent{object, event})
 	e.missed = e.missed || len(dropped) > 0
@@ -122,7 +134,7 @@ func (e *events) release(ctx context.Context) {
 	for {
 		for _, event := range e.ready() {
 			if err := e.record(ctx, event.object, event.Event, true); err != nil {
-				e.await(event.object, event.Event) // for the next run
+				e.await(event.object, event.Event, true) // for the next run
 			}
 		}
 		select {

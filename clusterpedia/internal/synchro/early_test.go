@@ -192,3 +192,32 @@ func TestStoredUIDs(t *testing.T) {
 	k.put(a, k.revision("u1", "2"))
 	require.False(t, k.stores(a, "u1"), "its number was that of another")
 }
+
+// TestNewerEventMeetsAnEarlierOne has a newer version of an Event begin to wait for its
+// object while the earlier one, which has waited, is about to be recorded.
+func TestNewerEventMeetsAnEarlierOne(t *testing.T) {
+	t.Parallel()
+	w := podsWithEvents(t)
+	e := w.manager.running("one").synced()[0].events
+	object := objectName{"default", "p0"}
+	event := func(version string) *storage.Event {
+		return &storage.Event{Involved: "u0", UID: "twice", ResourceVersion: version, LastSeen: time.Now().Unix(), JSON: []byte("{}")}
+	}
+	// What await does, but for waking whoever records it.
+	e.mu.Lock()
+	e.early.add(earlyEvent{object, event("2")})
+	e.mu.Unlock()
+	require.NoError(t, e.record(t.Context(), object, event("1"), true))
+	e.wakeUp()
+	last := func() (version string) {
+		for _, batch := range w.storage.Batches() {
+			for _, c := range batch {
+				if c.Event != nil && c.Event.UID == "twice" {
+					version = c.Event.ResourceVersion
+				}
+			}
+		}
+		return version
+	}
+	w.eventually(func() bool { return last() == "2" }, "the newer one is lost")
+}

@@ -147,7 +147,7 @@ func (e *events) Changed(ctx context.Context, head document.Head, doc []byte) er
 	}
 	if !e.resource.known.stores(object, event.Involved) {
 		if e.awaits(object, event) {
-			e.await(object, event)
+			e.await(object, event, false)
 		}
 		return nil
 	}
@@ -160,7 +160,7 @@ func (e *events) record(ctx context.Context, object objectName, event *storage.E
 	e.order.Lock()
 	defer e.order.Unlock()
 	e.mu.Lock()
-	if _, ok := e.recorded[event.UID]; ok && waited {
+	if waited && e.overtaken(event) {
 		e.mu.Unlock()
 		return nil
 	}

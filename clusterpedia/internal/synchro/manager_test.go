@@ -93,7 +93,9 @@ type world struct {
 	options  Options
 	// revision is the host cluster's, of which each epoch takes the next.
 	revision atomic.Int64
-	stop     func()
+	// manager is the last that was started.
+	manager *Manager
+	stop    func()
 }
 
 func newWorld(t *testing.T, resources ...fakemember.Resource) *world {
@@ -123,6 +125,7 @@ func (w *world) run() *Manager {
 	})
 	w.stop = func() { cancel(); running.Wait() }
 	w.t.Cleanup(w.stop)
+	w.manager = m
 	return m
 }
 
