@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	clienttesting "k8s.io/client-go/testing"
 
 	"clusterpedia.io/api/cluster/v1alpha2"
@@ -254,6 +255,41 @@ func TestPruningEndsDespiteInvalidObjects(t *testing.T) {
 	w.says("pods spec")
 	w.storage.FailWith(nil)
 	w.holds(`a "101"}}`, `bad "102"}}`)
+}
+
+// TestPruningWaitsForDeletions prunes an object that cannot be converted any more, while the
+// storage layer does not delete what is stored of it.
+func TestPruningWaitsForDeletions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, oldBudgets)
+	var broken atomic.Bool
+	convert := w.options.Kinds.Convert
+	w.options.Kinds.Convert = func(doc []byte, to schema.GroupVersion) ([]byte, error) {
+		if broken.Load() && strings.Contains(string(doc), `"bad"`) {
+			return nil, errors.New("too bad")
+		}
+		return convert(doc, to)
+	}
+	w.member.Put(oldBudgets, "default", "bad", "ub", "")
+	w.create(entry("policy", "*"))
+	w.run()
+	w.stored("poddisruptionbudgets default/bad 101")
+	broken.Store(true)
+	deletes := func(c storage.Change) bool { return c.Delete != nil }
+	var refused atomic.Int64
+	w.storage.FailWith(func(_ string, changes []storage.Change) error {
+		if !slices.ContainsFunc(changes, deletes) {
+			return nil
+		}
+		refused.Add(1)
+		return errors.New("no such column")
+	})
+	w.exclude(v1alpha2.SyncExclusions{PrunedFields: []v1alpha2.PrunedGroupResources{{Group: "policy", Resources: []string{"*"}, Fields: []string{"spec"}}}})
+	w.eventually(func() bool { return refused.Load() > 2 }, "not tried again")
+	w.says("poddisruptionbudgets spec rewriting")
+	w.storage.FailWith(nil)
+	w.stored()
+	w.says("poddisruptionbudgets spec")
 }
 
 // TestPrunedFieldsOfConvertedKinds prunes what is read in one version and stored in

@@ -521,6 +521,38 @@ func TestRejectedObjectIsStoredLater(t *testing.T) {
 	w.eventually(func() bool { return strings.HasSuffix(w.describe(), "pods.v1=Syncing/") }, "left out")
 }
 
+// TestLockedObjectIsRemovedLater has the storage layer not delete an object for so long that
+// the next list is far away: the status tells all the same when it is deleted.
+func TestLockedObjectIsRemovedLater(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pods)
+	w.member.Put(pods, "default", "a", "ua", "")
+	w.create(entry("", "pods"))
+	m := w.run()
+	w.stored("pods default/a 101")
+	w.storage.FailWith(func(_ string, changes []storage.Change) error {
+		if slices.ContainsFunc(changes, func(c storage.Change) bool { return c.Delete != nil }) {
+			return storage.Retryable(errors.New("lock wait timeout"))
+		}
+		return nil
+	})
+	w.member.Delete(pods, "default", "a")
+	w.shows("pods.v1=Syncing/ObjectsLeftOut")
+	r := m.running("one").synced()[0]
+	r.retry.mu.Lock()
+	r.retry.delay = time.Hour
+	r.retry.mu.Unlock()
+	w.eventually(func() bool {
+		r.retry.mu.Lock()
+		defer r.retry.mu.Unlock()
+		return r.retry.pending && r.retry.timer.Reset(time.Hour)
+	}, "no list is due")
+	w.storage.FailWith(nil)
+	w.stored()
+	w.eventually(func() bool { return strings.HasSuffix(w.describe(), "pods.v1=Syncing/") }, "left out")
+	require.Zero(t, r.known.len())
+}
+
 func TestStorageDown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, pods)

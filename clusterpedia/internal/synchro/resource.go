@@ -220,7 +220,8 @@ func (r *resource) Changed(ctx context.Context, head document.Head, doc []byte) 
 		r.invalid(name, err)
 		if !isNew && r.purging() {
 			r.known.stored(name, "")
-			return r.writer.Enqueue(ctx, writer.Change{Change: storage.Change{Delete: r.key(name)}})
+			rejected := func(err error) { r.refused(name, err) }
+			return r.writer.Enqueue(ctx, writer.Change{Change: storage.Change{Delete: r.key(name)}, Rejected: rejected})
 		}
 		return nil
 	}
@@ -263,12 +264,19 @@ func (r *resource) Deleted(ctx context.Context, head document.Head) error {
 }
 
 func (r *resource) remove(ctx context.Context, name objectName) error {
+	doubted := false // as in Changed
 	rejected := func(err error) {
+		doubted = true
 		r.known.doubtRemoval(name)
 		r.refused(name, err)
 	}
+	written := func() {
+		if doubted {
+			r.retry.hurry()
+		}
+	}
 	r.known.remove(name)
-	err := r.writer.Enqueue(ctx, writer.Change{Change: storage.Change{Delete: r.key(name)}, Rejected: rejected})
+	err := r.writer.Enqueue(ctx, writer.Change{Change: storage.Change{Delete: r.key(name)}, Rejected: rejected, Written: written})
 	if err != nil {
 		r.known.doubtRemoval(name)
 	}
