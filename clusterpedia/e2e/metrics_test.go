@@ -158,6 +158,8 @@ func TestManagerFlags(t *testing.T) {
 			require.Contains(t, refusal(t, filepath.Join(shared.bin, "clustersynchro-manager"), memory, args...), want)
 		})
 	}
+	require.Contains(t, refusal(t, filepath.Join(shared.bin, "binding-apiserver"), memory, "--storage-name=memory", "--remove-orphaned-clusters=some"),
+		"remove-orphaned-clusters must be known, all or none")
 }
 
 // TestVersion asks the servers for their version, which needs no host cluster.

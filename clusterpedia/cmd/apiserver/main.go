@@ -32,7 +32,7 @@ func main() {
 		os.Exit(1)
 	}
 	ctx := genericapiserver.SetupSignalContext()
-	os.Exit(cli.Run(apiserver.NewCommand(ctx, "clusterpedia-apiserver", func(ctx context.Context, o *apiserver.Options) error {
+	os.Exit(cli.Run(apiserver.NewCommand(ctx, "clusterpedia-apiserver", nil, func(ctx context.Context, o *apiserver.Options) error {
 		return apiserver.Run(ctx, o, plugins)
 	})))
 }

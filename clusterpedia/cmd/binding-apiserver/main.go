@@ -36,8 +36,9 @@ func main() {
 		os.Exit(1)
 	}
 	ctx := genericapiserver.SetupSignalContext()
-	os.Exit(cli.Run(apiserver.NewCommand(ctx, "binding-apiserver", func(ctx context.Context, o *apiserver.Options) error {
-		return synchromanager.RunBound(ctx, o.Storage, plugins, gate, o.CoreAPI.CoreAPIKubeconfigPath, func(ctx context.Context, b synchromanager.Bound) error {
+	manager := synchromanager.NewBoundOptions()
+	os.Exit(cli.Run(apiserver.NewCommand(ctx, "binding-apiserver", manager, func(ctx context.Context, o *apiserver.Options) error {
+		return manager.Run(ctx, o.Storage, plugins, gate, o.CoreAPI.CoreAPIKubeconfigPath, func(ctx context.Context, b synchromanager.Bound) error {
 			return apiserver.Serve(ctx, o, b.Storage, b.Driver.Params)
 		})
 	})))

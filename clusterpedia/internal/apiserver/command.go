@@ -2,22 +2,37 @@ package apiserver
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	cliflag "k8s.io/component-base/cli/flag"
 
 	"clusterpedia.io/clusterpedia/internal/process"
 	"clusterpedia.io/clusterpedia/internal/storageplugin"
 	"clusterpedia.io/storage-api/storage"
 )
 
-// NewCommand returns the command of a server, whose flags are Options: run serves
-// until ctx ends.
-func NewCommand(ctx context.Context, use string, run func(context.Context, *Options) error) *cobra.Command {
+// Beside are flags of what runs in the same process.
+type Beside interface {
+	// AddFlags adds them to those of the server.
+	AddFlags(sets *cliflag.NamedFlagSets)
+	// Validate checks them and returns all that is wrong.
+	Validate() error
+}
+
+// NewCommand returns the command of a server, whose flags are Options, and those of beside
+// unless that is nil: run serves until ctx ends.
+func NewCommand(ctx context.Context, use string, beside Beside, run func(context.Context, *Options) error) *cobra.Command {
 	o := NewOptions()
+	flags, validate := o.Flags(), o.Validate
+	if beside != nil {
+		beside.AddFlags(&flags)
+		validate = func() error { return errors.Join(o.Validate(), beside.Validate()) }
+	}
 	return process.NewCommand(process.Program{
 		Use: use, Short: "Serves the objects of all member clusters as an aggregated API",
-		Flags: o.Flags(), Logs: o.Logs, Gates: utilfeature.DefaultFeatureGate, Validate: o.Validate, Run: func() error { return run(ctx, o) },
+		Flags: flags, Logs: o.Logs, Gates: utilfeature.DefaultFeatureGate, Validate: validate, Run: func() error { return run(ctx, o) },
 	})
 }
 

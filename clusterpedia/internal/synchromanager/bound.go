@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
+	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/component-base/featuregate"
 	"k8s.io/klog/v2"
 
@@ -21,10 +22,29 @@ type Bound struct {
 	Driver  storageplugin.Driver
 }
 
-// RunBound opens a storage layer, and copies into it with one worker and without an
-// election while serve runs.
-func RunBound(ctx context.Context, o *process.StorageOptions, plugins *storageplugin.Registry, gate featuregate.FeatureGate, kubeconfig string, serve func(context.Context, Bound) error) error {
-	st, driver, closeStorage, err := o.Open(ctx, plugins, "binding-apiserver", gate)
+// BoundOptions are the flags of a manager that runs in the process of a server.
+type BoundOptions struct {
+	// RemoveOrphans is a synchro.OrphanPolicy.
+	RemoveOrphans string
+}
+
+// NewBoundOptions returns the defaults.
+func NewBoundOptions() *BoundOptions {
+	return &BoundOptions{RemoveOrphans: string(synchro.OrphansKnown)}
+}
+
+// AddFlags adds the flags to those of the server.
+func (o *BoundOptions) AddFlags(sets *cliflag.NamedFlagSets) {
+	addOrphansFlag(sets.FlagSet("synchro"), &o.RemoveOrphans)
+}
+
+// Validate checks the options.
+func (o *BoundOptions) Validate() error { return synchro.OrphanPolicy(o.RemoveOrphans).Validate() }
+
+// Run opens a storage layer, and copies into it with one worker and without an election
+// while serve runs.
+func (o *BoundOptions) Run(ctx context.Context, storageOptions *process.StorageOptions, plugins *storageplugin.Registry, gate featuregate.FeatureGate, kubeconfig string, serve func(context.Context, Bound) error) error {
+	st, driver, closeStorage, err := storageOptions.Open(ctx, plugins, "binding-apiserver", gate)
 	if err != nil {
 		return err
 	}
@@ -45,7 +65,7 @@ func RunBound(ctx context.Context, o *process.StorageOptions, plugins *storagepl
 	}
 	events, stopEvents := recordEvents(ctx, client)
 	defer stopEvents()
-	manager, err := NewManager(host, st, gate, synchro.Options{Workers: 1, Events: events, Metrics: telemetry, Logger: klog.Background()})
+	manager, err := NewManager(host, st, gate, synchro.Options{Workers: 1, RemoveOrphans: synchro.OrphanPolicy(o.RemoveOrphans), Events: events, Metrics: telemetry, Logger: klog.Background()})
 	if err != nil {
 		return err
 	}

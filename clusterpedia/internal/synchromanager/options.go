@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -95,7 +96,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	work.StringVar(&o.ShardingName, "sharding-name", o.ShardingName, "The name of this manager: it takes the PediaClusters whose spec.shardingName is the same.")
 	work.Int64Var(&o.PageSize, "page-size", o.PageSize, fmt.Sprintf("The number of objects in one page of a member's list. 0: %d.", synchro.DefaultPageSize))
 	work.Var(&o.QueueMemory, "queue-memory", "The memory that changes of all members together may take which are read and not written yet. A member may have one change more.")
-	work.StringVar(&o.RemoveOrphans, "remove-orphaned-clusters", o.RemoveOrphans, fmt.Sprintf("Of which clusters to remove what is stored when they have had no PediaCluster for %s: %s, those that this process has been responsible for; %s, all that are stored, which must be those of one host cluster; %s, nothing is removed.", synchro.DefaultTuning().OrphanDelay, synchro.OrphansKnown, synchro.OrphansAll, synchro.OrphansNone))
+	addOrphansFlag(work, &o.RemoveOrphans)
 	o.LeaderElection.AddFlags(sets.FlagSet("leader election"))
 	o.Storage.AddFlags(sets.FlagSet("storage"))
 	o.Metrics.AddFlags(sets.FlagSet("metrics"))
@@ -104,6 +105,10 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 	o.Gates.AddFlag(sets.FlagSet("generic"))
 	logsapi.AddFlags(o.Logs, sets.FlagSet("logs"))
 	return sets
+}
+
+func addOrphansFlag(fs *pflag.FlagSet, policy *string) {
+	fs.StringVar(policy, "remove-orphaned-clusters", *policy, fmt.Sprintf("Of which clusters to remove what is stored when they have had no PediaCluster for %s: %s, those that this process has been responsible for; %s, all that are stored, which must be those of one host cluster; %s, nothing is removed.", synchro.DefaultTuning().OrphanDelay, synchro.OrphansKnown, synchro.OrphansAll, synchro.OrphansNone))
 }
 
 // Validate checks the options and returns all that is wrong.
