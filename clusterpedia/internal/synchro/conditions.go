@@ -119,6 +119,10 @@ func (p phase) health(h health) metav1.Condition {
 	return c
 }
 
+// maxConditionMessage is what the API takes of a message, in bytes: names that are not served,
+// or errors, may be longer, and would have the whole status refused.
+const maxConditionMessage = 32 << 10
+
 // setConditions puts conditions into a status, in place of those of the same type,
 // and Ready, which follows from the others. The time of one moves only with its
 // status.
@@ -126,6 +130,7 @@ func setConditions(status *v1alpha2.ClusterStatus, conditions ...metav1.Conditio
 	status.Conditions = slices.Clone(status.Conditions)
 	meta.RemoveStatusCondition(&status.Conditions, v1alpha2.ClusterSynchroInitializedCondition) //nolint:staticcheck // Earlier versions wrote it.
 	for _, c := range conditions {
+		c.Message = cut(c.Message, maxConditionMessage)
 		meta.SetStatusCondition(&status.Conditions, c)
 	}
 	meta.SetStatusCondition(&status.Conditions, ready(status.Conditions))

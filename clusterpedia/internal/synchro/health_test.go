@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -158,4 +160,21 @@ func TestUpgradeOfHealthyMember(t *testing.T) {
 	require.Equal(t, "v1.37.2", w.get().Status.Version)
 	upgraded.Store(true)
 	w.eventually(func() bool { return w.get().Status.Version == "v1.38.0" }, "the new version")
+}
+
+// TestLongMessages has messages that the host cluster would refuse, and with them the whole
+// status.
+func TestLongMessages(t *testing.T) {
+	t.Parallel()
+	var status v1alpha2.ClusterStatus
+	long := validity{v1alpha2.InvalidSyncResourcesReason, strings.Repeat("ü", maxConditionMessage)}
+	setConditions(&status, long.condition("a note"))
+	require.NotEmpty(t, status.Conditions)
+	for _, c := range status.Conditions {
+		require.LessOrEqual(t, len(c.Message), maxConditionMessage)
+		require.True(t, utf8.ValidString(c.Message))
+	}
+	before := status.DeepCopy()
+	setConditions(&status, long.condition("another note"))
+	require.Equal(t, before, &status)
 }

@@ -39,11 +39,15 @@ func (s *resourceStatus) set(status, reason, message string) {
 	s.status, s.reason, s.message = status, reason, shorten(message)
 }
 
-func shorten(message string) string {
-	if len(message) > maxMessage {
-		return strings.ToValidUTF8(message[:maxMessage], "") + "…"
+func shorten(message string) string { return cut(message, maxMessage) }
+
+// cut returns no more than a number of bytes of a text.
+func cut(text string, most int) string {
+	const more = "…"
+	if len(text) > most {
+		return strings.ToValidUTF8(text[:most-len(more)], "") + more
 	}
-	return message
+	return text
 }
 
 // resourceState keeps a resourceStatus.

@@ -183,6 +183,8 @@ func (q *queue) close() {
 	defer q.mu.Unlock()
 	q.hold(-q.held)
 	q.closed = true
+	// Nobody writes it any more, and whoever holds the writer may do so for long.
+	q.entries, q.taken, q.byKey, q.bytes, q.aside = nil, nil, nil, 0, newAside()
 }
 
 func (q *queue) wake() {

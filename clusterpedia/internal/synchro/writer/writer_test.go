@@ -402,6 +402,7 @@ func TestFenced(t *testing.T) {
 	f.start(t)
 	require.ErrorIs(t, <-f.result, storage.ErrFenced)
 	require.Empty(t, f.storage.Objects())
+	require.Zero(t, f.Queued(), "nothing of it is kept")
 }
 
 func TestDrop(t *testing.T) {
