@@ -63,7 +63,7 @@ func (o *Options) run(ctx context.Context) error {
 	group.Go(func() error { return serveMetrics(ctx) })
 	group.Go(func() error {
 		defer done()
-		return o.LeaderElection.Run(ctx, client, func(ctx context.Context, _ process.Epoch) error {
+		return o.LeaderElection.Run(ctx, client, func(ctx context.Context, _ process.Term) error {
 			return o.control(ctx, host, client.Discovery())
 		})
 	})

@@ -83,9 +83,12 @@ type Epoch func(context.Context) (int64, error)
 // ctx, or when the lease is lost. The lease is released only after lead has returned,
 // so that two leaders never work at once. Without an election lead is called at once,
 // with epochs of 0.
-func (o *LeaderElection) Run(ctx context.Context, client kubernetes.Interface, lead func(ctx context.Context, epoch Epoch) error) error {
+func (o *LeaderElection) Run(ctx context.Context, client kubernetes.Interface, lead func(ctx context.Context, term Term) error) error {
 	if !o.Enabled {
-		return lead(ctx, func(context.Context) (int64, error) { return 0, nil })
+		return lead(ctx, Term{
+			Epoch: func(context.Context) (int64, error) { return 0, nil },
+			Note:  func(func() string) {},
+		})
 	}
 	host, err := os.Hostname()
 	if err != nil {
@@ -96,10 +99,11 @@ func (o *LeaderElection) Run(ctx context.Context, client kubernetes.Interface, l
 	defer release()
 	var leading atomic.Bool
 	result := make(chan error, 1)
+	leases := &noted{LeasesGetter: client.CoordinationV1()}
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Lock: &resourcelock.LeaseLock{
 			LeaseMeta:  metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name},
-			Client:     client.CoordinationV1(),
+			Client:     leases,
 			LockConfig: resourcelock.ResourceLockConfig{Identity: identity},
 		},
 		LeaseDuration: o.LeaseDuration, RenewDeadline: o.RenewDeadline, RetryPeriod: o.RetryPeriod,
@@ -109,7 +113,7 @@ func (o *LeaderElection) Run(ctx context.Context, client kubernetes.Interface, l
 			OnStartedLeading: func(held context.Context) {
 				leading.Store(true)
 				defer release()
-				result <- o.lead(ctx, held, client, identity, lead)
+				result <- o.lead(ctx, held, lead, leases.term(func(ctx context.Context) (int64, error) { return o.epoch(ctx, client, identity) }))
 			},
 			OnStoppedLeading: func() {},
 			OnNewLeader: func(leader string) {
@@ -133,12 +137,12 @@ func (o *LeaderElection) Run(ctx context.Context, client kubernetes.Interface, l
 	return <-result
 }
 
-func (o *LeaderElection) lead(ctx, held context.Context, client kubernetes.Interface, identity string, lead func(context.Context, Epoch) error) error {
+func (o *LeaderElection) lead(ctx, held context.Context, lead func(context.Context, Term) error, term Term) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	lost := context.AfterFunc(held, cancel)
 	defer lost()
-	err := lead(ctx, func(ctx context.Context) (int64, error) { return o.epoch(ctx, client, identity) })
+	err := lead(ctx, term)
 	if held.Err() != nil && err == nil {
 		return ErrLeaseLost
 	}

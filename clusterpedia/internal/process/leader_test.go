@@ -49,9 +49,11 @@ func TestWithoutElection(t *testing.T) {
 	t.Parallel()
 	o := election()
 	o.Enabled = false
-	require.NoError(t, o.Run(t.Context(), fake.NewClientset(), func(ctx context.Context, epoch Epoch) error {
-		n, err := epoch(ctx)
+	require.NoError(t, o.Run(t.Context(), fake.NewClientset(), func(ctx context.Context, term Term) error {
+		n, err := term.Epoch(ctx)
 		require.Zero(t, n)
+		term.Note(func() string { return "nobody asks" })
+		require.Empty(t, term.Left)
 		return err
 	}))
 }
@@ -66,7 +68,7 @@ func TestRelease(t *testing.T) {
 		require.NoError(t, err)
 		return *l.Spec.HolderIdentity
 	}
-	err := election().Run(ctx, client, func(ctx context.Context, _ Epoch) error {
+	err := election().Run(ctx, client, func(ctx context.Context, _ Term) error {
 		require.NotEmpty(t, holder())
 		cancel()
 		<-ctx.Done()
@@ -89,7 +91,7 @@ func TestLeaseLost(t *testing.T) {
 	client.PrependReactor("update", "leases", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return taken.Load(), nil, apierrors.NewConflict(schema.GroupResource{Resource: "leases"}, "manager", errors.New("it has changed"))
 	})
-	err := election().Run(t.Context(), client, func(ctx context.Context, _ Epoch) error {
+	err := election().Run(t.Context(), client, func(ctx context.Context, _ Term) error {
 		taken.Store(true)
 		<-ctx.Done()
 		return nil
@@ -101,7 +103,7 @@ func TestEndBeforeLeading(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	require.NoError(t, election().Run(ctx, fake.NewClientset(lease("another", "")), func(context.Context, Epoch) error {
+	require.NoError(t, election().Run(ctx, fake.NewClientset(lease("another", "")), func(context.Context, Term) error {
 		t.Error("leads, though another does")
 		return nil
 	}))

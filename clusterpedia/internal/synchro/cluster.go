@@ -310,10 +310,19 @@ func (c *cluster) claim(ctx context.Context) error {
 	as, err := claim(ctx, c.Options, c.name, c.above, 0)
 	if !errors.Is(err, storage.ErrFenced) {
 		// Also if the answer was lost: that it may be stored must be known.
+		c.mu.Lock()
 		c.as.Epoch = max(c.as.Epoch, as.Epoch)
+		c.mu.Unlock()
 		c.writer.As = c.as
 	}
 	return err
+}
+
+// epoch returns that with which the cluster is written, 0 before it was claimed.
+func (c *cluster) epoch() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.as.Epoch
 }
 
 // claim claims a cluster for an epoch above the one given, or for just the one that is

@@ -42,8 +42,9 @@ type Manager struct {
 
 	mu       sync.Mutex
 	clusters map[string]*owned
-	// ours are the clusters of which this manager may have stored something, with the
-	// epochs with which those that have stopped were written; 0: none is known.
+	// ours are the clusters of which this manager, or one before it, may have stored
+	// something, with the epochs with which those that have stopped were written; 0: none is
+	// known.
 	ours map[string]int64
 	// orphans are the clusters that were found to have no PediaCluster.
 	orphans map[string]*orphan
@@ -78,6 +79,7 @@ func New(o Options) (*Manager, error) {
 		ours:     map[string]int64{},
 		orphans:  map[string]*orphan{},
 	}
+	m.inheritRecord(o.Before)
 	m.purges = newPurges(o.Tuning.Purges, m.queue.Add)
 	if err := m.handle(api.PediaClusters().Informer(), m.clusterChanged); err != nil {
 		return nil, err

@@ -63,7 +63,10 @@ type Options struct {
 	// RemoveOrphans says of which clusters without a PediaCluster is removed what is
 	// stored; empty: OrphansKnown.
 	RemoveOrphans OrphanPolicy
-	Kinds         negotiation.Kinds
+	// Before is what Record of the manager before returned last, of the same host cluster
+	// and name; empty: it is not known.
+	Before string
+	Kinds  negotiation.Kinds
 	// Events takes Kubernetes Events on PediaClusters; it may be nil.
 	Events record.EventRecorder
 	// Metrics may be nil.

@@ -21,7 +21,7 @@ import (
 type OrphanPolicy string
 
 const (
-	// OrphansKnown are those that this manager has been responsible for.
+	// OrphansKnown are those that this manager, or the one before, has been responsible for.
 	OrphansKnown OrphanPolicy = "known"
 	// OrphansAll are all that the storage layer names: no other host cluster may use it.
 	OrphansAll OrphanPolicy = "all"

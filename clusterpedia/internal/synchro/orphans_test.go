@@ -3,6 +3,7 @@ package synchro
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -343,6 +344,69 @@ func TestOrphanAfterRestoration(t *testing.T) {
 			require.Empty(t, m.ours)
 		})
 	}
+}
+
+// TestOrphanOfTheManagerBefore removes the finalizer of a PediaCluster by force while no
+// manager runs, and has the next one know what the one before left.
+func TestOrphanOfTheManagerBefore(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		change func(w *world, before string) string
+		want   []string
+	}{
+		"removed":                      {change: func(_ *world, before string) string { return before }},
+		"kept if nothing is known":     {change: func(*world, string) string { return "" }, want: []string{"pods default/a 101"}},
+		"kept if that cannot be read":  {change: func(*world, string) string { return "{" }, want: []string{"pods default/a 101"}},
+		"kept if another has taken it": {change: func(w *world, before string) string { w.take(); return before }, want: []string{"pods default/a 101"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, pods)
+			w.bystander()
+			w.member.Put(pods, "default", "a", "ua", "")
+			w.create(entry("", "pods"))
+			m := w.run()
+			w.stored("pods default/a 101")
+			w.stop()
+			before := m.Record(1000)
+			require.JSONEq(t, `{"epochs":{"one":1}}`, before)
+			require.NoError(t, w.host.ClusterV1alpha2().PediaClusters().Delete(t.Context(), "one", metav1.DeleteOptions{}))
+			w.revision.Store(1000)
+			w.options.Before = tc.change(w, before)
+			m = w.run()
+			w.stored(tc.want...)
+			w.remains(tc.want...)
+			require.JSONEq(t, `{"epochs":{}}`, m.Record(1000))
+		})
+	}
+}
+
+// take has the manager of another host cluster write to the cluster.
+func (w *world) take() {
+	w.t.Helper()
+	require.NoError(w.t, w.storage.Apply(w.t.Context(), storage.Writer{Cluster: "one", Epoch: 2}, nil))
+}
+
+// TestRecordIsBounded has more clusters than there is room for.
+func TestRecordIsBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pods)
+	m, err := New(w.options)
+	require.NoError(t, err)
+	for i := range 100 {
+		m.ours[fmt.Sprintf("c%02d", i)] = int64(i)
+	}
+	m.orphans["c98"], m.orphans["c97"] = &orphan{}, &orphan{}
+	text := m.Record(47)
+	require.JSONEq(t, `{"epochs":{"c01":1,"c02":2,"c97":97,"c98":98}}`, text)
+	for most := range 100 {
+		require.LessOrEqual(t, len(m.Record(most)), max(most, len(`{"epochs":{}}`)))
+	}
+	w.options.Before = m.Record(1 << 20)
+	next, err := New(w.options)
+	require.NoError(t, err)
+	delete(m.ours, "c00") // it was never claimed
+	require.Equal(t, m.ours, next.ours)
 }
 
 // TestOrphanThatAnotherHostTook has another host cluster write under the name of an orphan,

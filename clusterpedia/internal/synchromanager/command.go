@@ -63,15 +63,16 @@ func (o *Options) run(ctx context.Context, plugins *storageplugin.Registry) erro
 	group.Go(func() error { return serveMetrics(ctx) })
 	group.Go(func() error {
 		defer done()
-		return o.LeaderElection.Run(ctx, client, func(ctx context.Context, epoch process.Epoch) error {
+		return o.LeaderElection.Run(ctx, client, func(ctx context.Context, term process.Term) error {
 			manager, err := NewManager(host, st, o.Gates, synchro.Options{
-				Epoch: epoch, ShardingName: o.ShardingName, Workers: o.Workers, PageSize: o.PageSize,
+				Epoch: term.Epoch, Before: term.Left, ShardingName: o.ShardingName, Workers: o.Workers, PageSize: o.PageSize,
 				RemoveOrphans: synchro.OrphanPolicy(o.RemoveOrphans), QueueMemory: int(o.QueueMemory.Value()), Events: events, Metrics: telemetry, Logger: klog.Background(),
 			})
 			if err != nil {
 				return err
 			}
 			telemetry.Follow(manager)
+			term.Note(func() string { return manager.Record(process.MaxNote) })
 			return manager.Run(ctx)
 		})
 	})

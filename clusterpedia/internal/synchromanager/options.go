@@ -108,7 +108,7 @@ func (o *Options) Flags() cliflag.NamedFlagSets {
 }
 
 func addOrphansFlag(fs *pflag.FlagSet, policy *string) {
-	fs.StringVar(policy, "remove-orphaned-clusters", *policy, fmt.Sprintf("Of which clusters to remove what is stored when they have had no PediaCluster for %s: %s, those that this process has been responsible for; %s, all that are stored, which must be those of one host cluster; %s, nothing is removed.", synchro.DefaultTuning().OrphanDelay, synchro.OrphansKnown, synchro.OrphansAll, synchro.OrphansNone))
+	fs.StringVar(policy, "remove-orphaned-clusters", *policy, fmt.Sprintf("Of which clusters to remove what is stored when they have had no PediaCluster for %s: %s, those that this process, or a leader before it, has been responsible for; %s, all that are stored, which must be those of one host cluster; %s, nothing is removed.", synchro.DefaultTuning().OrphanDelay, synchro.OrphansKnown, synchro.OrphansAll, synchro.OrphansNone))
 }
 
 // Validate checks the options and returns all that is wrong.
