@@ -341,8 +341,9 @@ func TestUnselectedWhileStopped(t *testing.T) {
 	w.stored("pods default/a 101")
 }
 
-func TestDiscoveryFailuresRemoveNothing(t *testing.T) {
-	t.Parallel()
+// newCopied returns a world in which a pod and a deployment were copied, and no manager runs.
+func newCopied(t *testing.T) *world {
+	t.Helper()
 	w := newWorld(t, pods, deployments)
 	w.member.Put(pods, "default", "a", "ua", "")
 	w.member.Put(deployments, "default", "web", "ud", "")
@@ -350,6 +351,12 @@ func TestDiscoveryFailuresRemoveNothing(t *testing.T) {
 	w.run()
 	w.stored("deployments default/web 102", "pods default/a 101")
 	w.stop()
+	return w
+}
+
+func TestDiscoveryFailuresRemoveNothing(t *testing.T) {
+	t.Parallel()
+	w := newCopied(t)
 	w.storage.Writes()
 	// The group is named, but its resources are not: at a start, when nothing is
 	// known, and again and again.
@@ -376,13 +383,7 @@ func TestDiscoveryFailuresRemoveNothing(t *testing.T) {
 
 func TestGoneResourceIsRemoved(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, pods, deployments)
-	w.member.Put(pods, "default", "a", "ua", "")
-	w.member.Put(deployments, "default", "web", "ud", "")
-	w.create(entry("", "*"), entry("apps", "*"))
-	w.run()
-	w.stored("deployments default/web 102", "pods default/a 101")
-	w.stop()
+	w := newCopied(t)
 	w.member.Serve(pods)
 	w.run()
 	w.stored("pods default/a 101")
@@ -394,13 +395,7 @@ func TestOwnPathIsAsked(t *testing.T) {
 	for name, code := range map[string]int{"it is there": http.StatusOK, "forbidden": http.StatusForbidden, "unavailable": http.StatusServiceUnavailable} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, pods, deployments)
-			w.member.Put(pods, "default", "a", "ua", "")
-			w.member.Put(deployments, "default", "web", "ud", "")
-			w.create(entry("", "*"), entry("apps", "*"))
-			w.run()
-			w.stored("deployments default/web 102", "pods default/a 101")
-			w.stop()
+			w := newCopied(t)
 			var asked atomic.Int64
 			w.member.FailWith(func(r *http.Request) int {
 				if r.URL.Path == "/apis/apps/v1/deployments" {
