@@ -468,6 +468,21 @@ func TestOrphanAfterAnUnknownClaim(t *testing.T) {
 	w.stored()
 }
 
+// TestRefusedClaimIsNone has a claim refused, and the cluster be another's: this manager has
+// not written with that epoch.
+func TestRefusedClaimIsNone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pods)
+	w.leave("one")
+	require.NoError(t, w.storage.Apply(t.Context(), storage.Writer{Cluster: "one", Epoch: 1 << 40}, nil))
+	m, err := New(w.options)
+	require.NoError(t, err)
+	m.ours["one"] = 0
+	require.ErrorIs(t, m.purge(t.Context(), "one", 0, func(context.Context) error { return errNotOwned }), errNotOwned)
+	require.Equal(t, map[string]int64{"one": 0}, m.ours)
+	w.stored("pods default/left 1")
+}
+
 // deaf is a storage layer whose answers to claims are lost while it is on.
 type deaf struct {
 	*faulty.Storage

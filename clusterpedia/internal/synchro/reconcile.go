@@ -154,6 +154,7 @@ func (m *Manager) stillOwns(ctx context.Context, p *v1alpha2.PediaCluster) (bool
 func (m *Manager) purge(ctx context.Context, name string, epoch int64, may func(context.Context) error) error {
 	as, err := claim(ctx, &m.Options, name, 0, epoch)
 	if fenced, ok := errors.AsType[*storage.FencedError](err); ok && epoch == 0 {
+		as = storage.Writer{Cluster: name} // it was not claimed
 		if err = may(ctx); err == nil {
 			as, err = claim(ctx, &m.Options, name, fenced.Seen, 0)
 		}
