@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	"gorm.io/gorm"
@@ -52,8 +53,12 @@ func (s *Store) recordEvents(tx *gorm.DB, cluster string, changes []storage.Chan
 			return err
 		}
 		for i := range found {
-			if err := found[i].record(events); err != nil {
+			changed, err := found[i].record(events)
+			if err != nil {
 				return fmt.Errorf("events of %s: %w", uid, err)
+			}
+			if !changed {
+				continue
 			}
 			if err := s.writeEvents(tx, &found[i]); err != nil {
 				return err
@@ -63,7 +68,9 @@ func (s *Store) recordEvents(tx *gorm.DB, cluster string, changes []storage.Chan
 	return nil
 }
 
-func (e *eventColumns) record(events []*storage.Event) error {
+// record records events, and reports whether that changes anything: a manager that starts
+// brings again those that are too many.
+func (e *eventColumns) record(events []*storage.Event) (changed bool, err error) {
 	e.documents, e.versions, e.state = map[string]json.RawMessage{}, map[string]any{}, map[string]eventState{}
 	for _, c := range []struct {
 		text []byte
@@ -71,16 +78,20 @@ func (e *eventColumns) record(events []*storage.Event) error {
 	}{{e.Events, &e.documents}, {e.EventResourceVersions, &e.versions}, {e.EventState, &e.state}} {
 		if len(c.text) > 0 {
 			if err := json.Unmarshal(c.text, c.into); err != nil {
-				return err
+				return false, err
 			}
 		}
 	}
+	documents, states := len(e.documents), maps.Clone(e.state)
 	for _, event := range events {
 		if event.JSON == nil {
 			e.forget(event.UID)
 			continue
 		}
 		state := eventState{ResourceVersion: event.ResourceVersion, LastSeen: event.LastSeen, Name: eventName(event.JSON)}
+		if e.documents[event.UID] != nil && e.state[event.UID] == state {
+			continue
+		}
 		e.documents[event.UID], e.state[event.UID] = json.RawMessage(event.JSON), state
 		if state.Name != "" {
 			e.versions[state.Name] = bareNumber(event.ResourceVersion)
@@ -96,7 +107,7 @@ func (e *eventColumns) record(events []*storage.Event) error {
 	for _, uid := range uids[min(maxEvents, len(uids)):] {
 		e.forget(uid)
 	}
-	return nil
+	return len(e.documents) != documents || !maps.Equal(e.state, states), nil
 }
 
 // bareNumber is how older releases keep a version that is a number.

@@ -1,0 +1,59 @@
+package store_test
+
+import (
+	"fmt"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"clusterpedia.io/internalstorage/store"
+	"clusterpedia.io/storage-api/storage"
+)
+
+// TestEventsInVain records Events again, as a manager does that starts, of which those are
+// that were too many: no row is written.
+func TestEventsInVain(t *testing.T) {
+	t.Parallel()
+	st := open(t, sqlite(t))
+	written := func() int {
+		t.Helper()
+		text, err := st.(*store.Store).Setting(t.Context(), "SELECT total_changes()")
+		require.NoError(t, err)
+		n, err := strconv.Atoi(text)
+		require.NoError(t, err)
+		return n
+	}
+	key := storage.Key{Cluster: "tokyo", Resource: storage.Resource{Version: "v1", Resource: "pods"}, Namespace: "shop", Name: "web"}
+	changes := []storage.Change{{Put: &storage.Object{Key: key, Kind: "Pod", UID: "u", ResourceVersion: "1", JSON: []byte(`{"metadata":{"name":"web"}}`)}}}
+	event := func(i int, version string, seen int) storage.Change {
+		return storage.Change{Event: &storage.Event{
+			Involved: "u", UID: fmt.Sprintf("e%02d", i), ResourceVersion: version, LastSeen: int64(seen),
+			JSON: fmt.Appendf(nil, `{"metadata":{"namespace":"shop","name":"e%02d"},"count":%s}`, i, version),
+		}}
+	}
+	var events []storage.Change
+	for i := range 50 {
+		events = append(events, event(i, "1", i))
+	}
+	apply := func(changes ...storage.Change) int {
+		t.Helper()
+		before := written()
+		require.NoError(t, st.Apply(t.Context(), storage.Writer{Cluster: "tokyo"}, changes))
+		return written() - before
+	}
+	require.NotZero(t, apply(changes...))
+	require.NotZero(t, apply(events...))
+	require.Zero(t, apply(events...))
+	require.Zero(t, apply(events[:10]...))
+	require.Zero(t, apply(storage.Change{Event: &storage.Event{Involved: "u", UID: "e00"}}), "it is not recorded")
+	require.NotZero(t, apply(event(49, "2", 49)))
+	require.NotZero(t, apply(event(49, "2", 50)))
+	require.NotZero(t, apply(storage.Change{Event: &storage.Event{Involved: "u", UID: "e49"}}))
+	recorded := 0
+	require.NoError(t, st.Versions(t.Context(), "tokyo", func(v storage.Version) error {
+		recorded += len(v.Events)
+		return nil
+	}))
+	require.Equal(t, 29, recorded)
+}
