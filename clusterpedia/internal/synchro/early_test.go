@@ -221,3 +221,18 @@ func TestNewerEventMeetsAnEarlierOne(t *testing.T) {
 	}
 	w.eventually(func() bool { return last() == "2" }, "the newer one is lost")
 }
+
+// TestEventsThatNobodyWants has Events stored from when they were wanted.
+func TestEventsThatNobodyWants(t *testing.T) {
+	t.Parallel()
+	w := podsWithEvents(t)
+	c := w.manager.running("one").cluster
+	for _, wanted := range []bool{true, false} {
+		spec, k := c.synced()[0].Resource, newKnown()
+		spec.Events = wanted
+		k.addEvents(map[string]string{"e": "1"})
+		r := newResource(c, spec, k)
+		require.Nil(t, k.events, "they take memory")
+		require.Equal(t, wanted, r.events != nil)
+	}
+}

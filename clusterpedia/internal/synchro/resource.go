@@ -113,6 +113,8 @@ func newResource(c *cluster, spec negotiation.Resource, known *known) *resource 
 	})
 	if spec.Events {
 		r.events = newEvents(c, r)
+	} else {
+		known.takeEvents() // of which nobody asks
 	}
 	return r
 }
