@@ -29,7 +29,18 @@ var (
 // earlyEvent is an Event whose object is not stored yet. The storage layer would drop it.
 type earlyEvent struct {
 	object objectName
+	// since is when it happened, or was first heard of: the member's clock may be wrong.
+	since time.Time
 	*storage.Event
+}
+
+// since returns when an Event happened that was listed, or came just now.
+func since(event *storage.Event, listed bool) time.Time {
+	now, seen := time.Now(), time.Unix(event.LastSeen, 0)
+	if listed && seen.Before(now) {
+		return seen
+	}
+	return now
 }
 
 // early holds Events, the first that came being first.
@@ -87,14 +98,14 @@ func (e *events) overtaken(event *storage.Event) bool {
 }
 
 // await keeps an Event until its object is stored.
-func (e *events) await(object objectName, event *storage.Event, waited bool) {
+func (e *events) await(event earlyEvent, waited bool) {
 	e.mu.Lock()
-	if waited && e.overtaken(event) {
+	if waited && e.overtaken(event.Event) {
 		e.mu.Unlock()
 		return
 	}
 	delete(e.recorded, event.UID)
-	dropped := e.early.add(earlyEvent{object, event})
+	dropped := e.early.add(event)
 	e.missed = e.missed || len(dropped) > 0
 	e.mu.Unlock()
 	for _, d := range dropped {
@@ -104,7 +115,7 @@ func (e *events) await(object objectName, event *storage.Event, waited bool) {
 		e.log.V(2).Info("Events are left to the next list", "reason", errTooManyEarly, "events", len(dropped))
 		e.again.schedule(e.reflector.Relist)
 	}
-	if e.resource.known.stores(object, event.Involved) {
+	if e.resource.known.stores(event.object, event.Involved) {
 		e.wakeUp() // it came meanwhile
 	}
 }
@@ -134,7 +145,7 @@ func (e *events) release(ctx context.Context) {
 	for {
 		for _, event := range e.ready() {
 			if err := e.record(ctx, event.object, event.Event, true); err != nil {
-				e.await(event.object, event.Event, true) // for the next run
+				e.await(event, true) // for the next run
 			}
 		}
 		select {
@@ -152,7 +163,7 @@ func (e *events) ready() []earlyEvent {
 	known := e.resource.known
 	e.mu.Lock()
 	ready := e.early.sort(func(event earlyEvent) bool { return known.stores(event.object, event.Involved) })
-	old := e.early.sort(func(event earlyEvent) bool { return !e.awaits(event.object, event.Event) })
+	old := e.early.sort(func(event earlyEvent) bool { return !e.awaits(event) })
 	e.mu.Unlock()
 	for _, event := range old {
 		if known.awaits(event.object) {
@@ -164,7 +175,7 @@ func (e *events) ready() []earlyEvent {
 }
 
 // awaits reports whether the object of an Event may still come to be stored.
-func (e *events) awaits(object objectName, event *storage.Event) bool {
-	age := time.Since(time.Unix(event.LastSeen, 0))
-	return age < recentEvent || age < eventsLast && e.resource.known.awaits(object)
+func (e *events) awaits(event earlyEvent) bool {
+	age := time.Since(event.since)
+	return age < recentEvent || age < eventsLast && e.resource.known.awaits(event.object)
 }

@@ -27,7 +27,8 @@ func podsWithEvents(t *testing.T) *world {
 }
 
 // heardEvent puts an Event of p0, and waits until it is recorded: all before it were read.
-func (w *world) heardEvent(name, uid string) {
+func (w *world) heardEvent(name string) {
+	const uid = "u0"
 	w.putEvent(name, "v1", "p0", uid)
 	w.eventually(func() bool {
 		return slices.ContainsFunc(w.recorded(), func(s string) bool { return s[:len(uid+" uid-"+name)] == uid+" uid-"+name })
@@ -81,7 +82,7 @@ func TestEventWaitsForItsObject(t *testing.T) {
 				}, "it is not given up")
 			}
 			w.putEvent("scheduled", "v1", tc.pod, "u1")
-			w.heardEvent("other", "u0")
+			w.heardEvent("other")
 			require.Equal(t, []string{"put", "event"}, w.written("u0"))
 			require.Empty(t, w.written("u1"))
 			w.storage.FailWith(nil)
@@ -110,7 +111,7 @@ func TestEventsOfWhatIsGone(t *testing.T) {
 		w.putEvent(fmt.Sprintf("gone%d", i), "v1", fmt.Sprintf("gone%d", i), fmt.Sprintf("g%d", i))
 	}
 	w.putEvent("early", "v1", "p1", "u1")
-	w.heardEvent("other", "u0")
+	w.heardEvent("other")
 	require.Empty(t, w.written("u1"))
 	w.member.Put(pods, "default", "p1", "u1", "")
 	w.eventually(func() bool { return slices.Equal(w.written("u1"), []string{"put", "event"}) }, "it is not recorded")
@@ -164,7 +165,8 @@ func TestEventsDoNotWaitForEver(t *testing.T) {
 			if tc.stored {
 				e.resource.known.stored(object, "u0")
 			}
-			require.Equal(t, tc.want, e.awaits(object, &storage.Event{Involved: "u1", LastSeen: time.Now().Add(-tc.age).Unix()}))
+			event := &storage.Event{Involved: "u1", LastSeen: time.Now().Add(-tc.age).Unix()}
+			require.Equal(t, tc.want, e.awaits(earlyEvent{object, since(event, true), event}))
 		})
 	}
 }
@@ -205,7 +207,7 @@ func TestNewerEventMeetsAnEarlierOne(t *testing.T) {
 	}
 	// What await does, but for waking whoever records it.
 	e.mu.Lock()
-	e.early.add(earlyEvent{object, event("2")})
+	e.early.add(earlyEvent{object, time.Now(), event("2")})
 	e.mu.Unlock()
 	require.NoError(t, e.record(t.Context(), object, event("1"), true))
 	e.wakeUp()
@@ -234,5 +236,25 @@ func TestEventsThatNobodyWants(t *testing.T) {
 		r := newResource(c, spec, k)
 		require.Nil(t, k.events, "they take memory")
 		require.Equal(t, wanted, r.events != nil)
+	}
+}
+
+// TestEventsOfAnotherTime has a member whose clock is wrong by hours: its Events wait for
+// their objects all the same.
+func TestEventsOfAnotherTime(t *testing.T) {
+	t.Parallel()
+	for name, wrong := range map[string]time.Duration{"slow": -3 * time.Hour, "fast": 3 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := podsWithEvents(t)
+			w.heardEvent("before") // so that the next are not listed
+			w.member.Put(memberEvents, "default", "early", "uid-early", fmt.Sprintf(
+				`"creationTimestamp":%q},"involvedObject":{"apiVersion":"v1","kind":"Pod","namespace":"default","name":"p1","uid":"u1"`,
+				time.Now().Add(wrong).UTC().Format(time.RFC3339)))
+			w.heardEvent("other")
+			require.Empty(t, w.written("u1"))
+			w.member.Put(pods, "default", "p1", "u1", "")
+			w.eventually(func() bool { return slices.Equal(w.written("u1"), []string{"put", "event"}) }, "it is not recorded")
+		})
 	}
 }

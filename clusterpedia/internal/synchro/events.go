@@ -99,7 +99,7 @@ func (e *events) BeginList() {
 
 // Listed implements reflector.Sink.
 func (e *events) Listed(ctx context.Context, head document.Head, doc []byte) error {
-	if err := e.Changed(ctx, head, doc); err != nil {
+	if err := e.take(ctx, head, doc, true); err != nil {
 		return err
 	}
 	e.mu.Lock()
@@ -134,6 +134,11 @@ func (e *events) EndList(context.Context) error {
 
 // Changed implements reflector.Sink.
 func (e *events) Changed(ctx context.Context, head document.Head, doc []byte) error {
+	return e.take(ctx, head, doc, false)
+}
+
+// take has an Event recorded, now or later.
+func (e *events) take(ctx context.Context, head document.Head, doc []byte, listed bool) error {
 	if e.has(head) {
 		return nil
 	}
@@ -146,8 +151,8 @@ func (e *events) Changed(ctx context.Context, head document.Head, doc []byte) er
 		return nil
 	}
 	if !e.resource.known.stores(object, event.Involved) {
-		if e.awaits(object, event) {
-			e.await(object, event, false)
+		if early := (earlyEvent{object, since(event, listed), event}); e.awaits(early) {
+			e.await(early, false)
 		}
 		return nil
 	}
