@@ -97,6 +97,7 @@ func TestRightsOfWatches(t *testing.T) {
 		after  []string
 		err    error
 		code   string
+		slow   bool
 	}{
 		"revoked":               {before: []string{own, other}, after: []string{own}, code: `"code":410`},
 		"granted":               {before: []string{own}, after: []string{own, "watch pods two"}, code: `"code":410`},
@@ -104,10 +105,12 @@ func TestRightsOfWatches(t *testing.T) {
 		"no longer everything":  {before: []string{"everything"}, after: []string{own}, code: `"code":410`},
 		"everything":            {before: []string{own}, after: []string{"everything"}, code: `"code":410`},
 		"nobody knows any more": {before: []string{own}, err: errors.New("the host is away"), code: `"code":500`},
+		"while it begins":       {before: []string{own, other}, after: []string{own}, code: `"code":410`, slow: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newHistory()
+			h.slow = tc.slow
 			r := newRights(tc.before...)
 			server := serveLimited(t, withNamespace{h}, r)
 			lines := follow(t, server, "/all/api/v1/pods?watch=true")
@@ -119,7 +122,7 @@ func TestRightsOfWatches(t *testing.T) {
 			require.Contains(t, lines.Text(), `"ERROR"`)
 			require.Contains(t, lines.Text(), tc.code)
 			require.False(t, lines.Scan())
-			<-h.gone
+			arrive(t, h.gone, "the storage layer's watch ends")
 		})
 	}
 }
@@ -237,7 +240,7 @@ func TestTooManyReviewsOfWatches(t *testing.T) {
 			}
 			require.Contains(t, lines.Text(), tc.code)
 			require.Equal(t, tc.code == `"code":403`, strings.Contains(lines.Text(), "namespaces/NAMESPACE/pods"), lines.Text())
-			<-h.gone
+			arrive(t, h.gone, "the storage layer's watch ends")
 		})
 	}
 }

@@ -310,29 +310,30 @@ func TestStreams(t *testing.T) {
 	const root, limit = "/apis/clusterpedia.io/v1beta1/resources/clusters/", 200 * time.Millisecond
 	resolver := &request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
 	longRunning := resources.LongRunning()
-	// What the generic server does to requests that are not long-running.
+	// What the generic server does to requests that are not long-running: here their time
+	// begins when their answer does, so that a busy machine cuts none off before.
 	outer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		info, err := resolver.NewRequestInfo(req)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		ctx := request.WithRequestInfo(req.Context(), info)
-		if !longRunning(req, info) {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, limit)
-			defer cancel()
-		}
+		ctx, cancel := context.WithCancel(request.WithRequestInfo(req.Context(), info))
+		defer cancel()
+		long := longRunning(req, info)
 		handler := filters.WithTimeoutForNonLongRunningRequests(http.StripPrefix(root, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 			req.URL.Path = "/" + req.URL.Path
+			if !long {
+				w = &limited{ResponseWriter: w, begin: sync.OnceFunc(func() { time.AfterFunc(limit, cancel) })}
+			}
 			inner.Config.Handler.ServeHTTP(w, req)
 		})), longRunning)
 		handler.ServeHTTP(w, req.WithContext(ctx))
 	}))
-	defer outer.Close()
+	t.Cleanup(outer.Close) // after the test's requests have ended
 
 	follow := func(path string) (*bufio.Reader, context.CancelFunc) {
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, outer.URL+root+path, nil)
 		require.NoError(t, err)
 		resp, err := outer.Client().Do(req)
@@ -354,7 +355,8 @@ func TestStreams(t *testing.T) {
 	require.NoError(t, err)
 	require.Positive(t, n)
 	leave()
-	<-m.gone
+	const ends = "the member's stream ends"
+	arrive(t, m.gone, ends)
 
 	// A word in the URL is no reason to live longer.
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, outer.URL+root+"one/api/v1/pods?follow=true&xwatchx=1", nil)
@@ -365,7 +367,7 @@ func TestStreams(t *testing.T) {
 	defer resp.Body.Close()
 	_, err = io.ReadAll(resp.Body)
 	require.Error(t, err, "cut, and not ended as if it were whole")
-	<-m.gone
+	arrive(t, m.gone, ends)
 
 	shell := upgrade(t, outer, root+"one/api/v1/namespaces/default/pods/a/exec?command=x")
 	echo := func(text string) {
@@ -384,9 +386,24 @@ func TestStreams(t *testing.T) {
 	require.Error(t, err)
 	_, err = io.ReadAll(shell)
 	require.NoError(t, err, "closed")
-	<-m.gone
-	<-m.gone
+	arrive(t, m.gone, ends)
+	arrive(t, m.gone, ends)
 }
+
+// limited begins something with the first bytes of a response.
+type limited struct {
+	http.ResponseWriter
+	begin func()
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	n, err := l.ResponseWriter.Write(p)
+	l.begin()
+	return n, err
+}
+
+// Unwrap is what an http.ResponseController asks for.
+func (l *limited) Unwrap() http.ResponseWriter { return l.ResponseWriter }
 
 // upgrade opens a connection that speaks the protocol echo.
 func upgrade(t *testing.T, server *httptest.Server, path string) net.Conn {
@@ -396,6 +413,7 @@ func upgrade(t *testing.T, server *httptest.Server, path string) net.Conn {
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address.Host)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
+	require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
 	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n", path)
 	answered, err := http.ReadResponse(bufio.NewReader(io.LimitReader(byByte{conn}, 1<<16)), nil)
 	require.NoError(t, err)

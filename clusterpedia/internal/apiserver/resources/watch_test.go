@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,11 +26,15 @@ import (
 type history struct {
 	*shelf
 	events []storage.WatchEvent
-	// err ends a watch; nil: it lasts until its client has gone, which closes gone.
+	// err ends a watch; nil: it lasts until its reader has gone, which closes gone, also if
+	// that is while it lists what there is.
 	err  error
 	gone chan struct{}
+	left sync.Once
 	// from is the version that was asked for.
 	from chan string
+	// slow has a list give out its first object alone, and wait for the end of its reader.
+	slow bool
 }
 
 func newHistory(events ...storage.WatchEvent) *history {
@@ -37,12 +42,36 @@ func newHistory(events ...storage.WatchEvent) *history {
 }
 
 func (h *history) List(ctx context.Context, q *query.Query, yield func(*storage.Object) error) (storage.Page, error) {
-	page, err := h.shelf.List(ctx, q, yield)
+	page, err := h.shelf.List(ctx, q, func(o *storage.Object) error {
+		if err := yield(o); err != nil || !h.slow {
+			return err
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	})
 	page.Version = "40"
+	h.leave(ctx)
 	return page, err
 }
 
+func (h *history) leave(ctx context.Context) {
+	if ctx.Err() != nil {
+		h.left.Do(func() { close(h.gone) })
+	}
+}
+
+// arrive waits until something has happened, and says so if it does not.
+func arrive(t *testing.T, happened <-chan struct{}, what string) {
+	t.Helper()
+	select {
+	case <-happened:
+	case <-time.After(30 * time.Second):
+		require.FailNow(t, "This does not happen: "+what)
+	}
+}
+
 func (h *history) Watch(ctx context.Context, q *query.Query, since string, yield func(storage.WatchEvent) error) error {
+	defer h.leave(ctx)
 	h.from <- since
 	for _, e := range h.events {
 		if e.Object != nil && !query.Match(q, e.Object, nil) {
@@ -56,7 +85,6 @@ func (h *history) Watch(ctx context.Context, q *query.Query, since string, yield
 		return h.err
 	}
 	<-ctx.Done()
-	close(h.gone)
 	return ctx.Err()
 }
 
@@ -153,7 +181,7 @@ func TestWatch(t *testing.T) {
 			h := script()
 			require.Equal(t, tc.want, events(t, h, tc.path, tc.accept, len(tc.want)))
 			require.Equal(t, tc.from, <-h.from)
-			<-h.gone // and no goroutine is left
+			arrive(t, h.gone, "the storage layer's watch ends")
 		})
 	}
 }

@@ -32,13 +32,13 @@ type known struct {
 // knownNamespaces returns the stored namespaces of a cluster, and those of its stored
 // objects if namespaces are not synced. Callers who ask at once share one answer.
 func (c *Checker) knownNamespaces(ctx context.Context, cluster string) ([]string, error) {
-	c.mu.Lock()
-	found, ok := c.namespaces[cluster]
-	c.mu.Unlock()
-	if ok && time.Now().Before(found.until) {
-		return found.names, nil
+	if names, fresh := c.rememberedNamespaces(cluster); fresh {
+		return names, nil
 	}
 	answer, err, _ := c.listing.Do(cluster, func() (any, error) {
+		if names, fresh := c.rememberedNamespaces(cluster); fresh { // by now
+			return names, nil
+		}
 		// It is not for one caller alone.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), namespacesLimit)
 		defer cancel()
@@ -56,6 +56,13 @@ func (c *Checker) knownNamespaces(ctx context.Context, cluster string) ([]string
 	})
 	names, _ := answer.([]string)
 	return names, err
+}
+
+func (c *Checker) rememberedNamespaces(cluster string) (names []string, fresh bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	found, ok := c.namespaces[cluster]
+	return found.names, ok && time.Now().Before(found.until)
 }
 
 func (c *Checker) readNamespaces(ctx context.Context, cluster string) ([]string, error) {
