@@ -145,7 +145,7 @@ func (s *Storage) Get(ctx context.Context, name string, _ *metav1.GetOptions) (r
 		return found, nil
 	}
 	defer found.Close()
-	all, err := found.whole()
+	all, err := found.whole(wanted == "Table")
 	if err != nil {
 		return nil, err
 	}

@@ -116,9 +116,12 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// get gets a collection as a client does by a query of its URL.
-func get(t *testing.T, s *Storage, name, rawQuery string) (*v1beta1.CollectionResource, error) {
+// get gets a collection as a client does by a query of its URL, and an Accept header if one
+// is given.
+func get(t *testing.T, s *Storage, name, rawQuery string, accept ...string) (*v1beta1.CollectionResource, error) {
 	t.Helper()
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?"+rawQuery, nil)
+	req.Header["Accept"] = accept
 	var found *v1beta1.CollectionResource
 	var err error
 	WithRequest(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
@@ -126,9 +129,9 @@ func get(t *testing.T, s *Storage, name, rawQuery string) (*v1beta1.CollectionRe
 		found, _ = obj.(*v1beta1.CollectionResource)
 		err = getErr
 		if s, ok := obj.(*stream); ok {
-			found, err = s.whole()
+			found, err = s.whole(false)
 		}
-	})).ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?"+rawQuery, nil))
+	})).ServeHTTP(httptest.NewRecorder(), req)
 	return found, err
 }
 
@@ -180,6 +183,8 @@ func TestGetRefuses(t *testing.T) {
 	}
 }
 
+const asTable = "application/json;as=Table;v=v1;g=meta.k8s.io"
+
 func TestTables(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
@@ -193,19 +198,26 @@ func TestTables(t *testing.T) {
 	}
 	require.Equal(t, [][]any{{"any", "*"}, {"workloads", "apps.deployments"}, {"core", ".*"}}, rows)
 
-	found, err := get(t, s, "any", "groups=example.io")
+	found, err := get(t, s, "any", "groups=example.io", asTable)
 	require.NoError(t, err)
 	table, err = s.ConvertToTable(t.Context(), found, &metav1.TableOptions{})
 	require.NoError(t, err)
 	require.Len(t, table.ColumnDefinitions, 7)
 	require.Equal(t, []any{"one", "example.io", "v2", "Widget", "default", "w", "<unknown>"}, table.Rows[0].Cells)
+	found, err = get(t, s, "any", "groups=example.io")
+	require.NoError(t, err)
+	again, err := s.ConvertToTable(t.Context(), found, nil)
+	require.NoError(t, err)
+	require.Equal(t, table.Rows[0].Cells, again.Rows[0].Cells, "of what was read for no Table")
 }
 
 // A row's object is the document, whatever version of collections a client wants.
 func TestRowObject(t *testing.T) {
 	t.Parallel()
 	s := fixture(t)
-	found, err := get(t, s, "any", "groups=example.io")
+	found, err := get(t, s, "any", "groups=example.io", asTable)
+	require.NoError(t, err)
+	whole, err := get(t, s, "any", "groups=example.io")
 	require.NoError(t, err)
 	table, err := s.ConvertToTable(t.Context(), found, &metav1.TableOptions{IncludeObject: metav1.IncludeObject})
 	require.NoError(t, err)
@@ -215,14 +227,14 @@ func TestRowObject(t *testing.T) {
 	require.NoError(t, err)
 	written, err := json.Marshal(runtime.RawExtension{Object: obj})
 	require.NoError(t, err)
-	require.JSONEq(t, string(found.Items[0].Raw), string(written))
+	require.JSONEq(t, string(whole.Items[0].Raw), string(written))
 }
 
 // Objects are read without what a Table does not show only if the answer is one, whatever
 // else the client would accept.
 func TestNegotiation(t *testing.T) {
 	t.Parallel()
-	const table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+	const table = asTable
 	for _, tc := range []struct {
 		accept, query string
 		want          query.Projection

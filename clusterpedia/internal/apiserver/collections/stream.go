@@ -3,6 +3,7 @@ package collections
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -46,11 +47,21 @@ func (s *stream) each(fn func(*storage.Object) error) error {
 	})
 }
 
-// whole reads all objects.
-func (s *stream) whole() (*v1beta1.CollectionResource, error) {
+// whole reads all objects, for a Table as what its rows hold.
+func (s *stream) whole(table bool) (*v1beta1.CollectionResource, error) {
 	found := &v1beta1.CollectionResource{}
 	found.Name = s.name
 	err := s.each(func(o *storage.Object) error {
+		if table {
+			found.Items = append(found.Items, runtime.RawExtension{Object: newItem(o)})
+			return nil
+		}
+		if !json.Valid(o.JSON) {
+			return resources.Unreadable(o, errMalformed)
+		}
+		if err := resources.CheckObject(o); err != nil {
+			return err
+		}
 		found.Items = append(found.Items, runtime.RawExtension{Raw: slices.Clone(o.JSON)})
 		return nil
 	})
@@ -68,7 +79,7 @@ func (s *stream) DeepCopyObject() runtime.Object { return s }
 
 // GetObject implements runtime.CacheableObject.
 func (s *stream) GetObject() runtime.Object {
-	found, err := s.whole()
+	found, err := s.whole(false)
 	if err != nil {
 		return &metav1.Status{Status: metav1.StatusFailure, Message: err.Error()}
 	}
@@ -78,35 +89,57 @@ func (s *stream) GetObject() runtime.Object {
 // CacheEncode implements runtime.CacheableObject.
 func (s *stream) CacheEncode(asker runtime.Identifier, encode func(runtime.Object, io.Writer) error, w io.Writer) error {
 	if asker == s.asJSON && asker != "" {
-		if err := s.write(w); err != nil {
-			// A part may be on its way under status 200. To end the answer cleanly would
-			// make the client take it for all.
+		to := &begun{Writer: w}
+		if err := s.write(to); err != nil {
+			if !to.begun {
+				return err
+			}
+			// A part is on its way under status 200. To end the answer cleanly would make the
+			// client take it for all.
 			klog.ErrorS(err, "A collection was cut off", "collection", s.name)
 			panic(http.ErrAbortHandler) //nolint:forbidigo // the one way to end an answer that has begun
 		}
 		return nil
 	}
-	found, err := s.whole()
+	found, err := s.whole(false)
 	if err != nil {
 		return err
 	}
 	return encode(found, w)
 }
 
+// errMalformed stands for a decoder's error, which may repeat what it has read.
+var errMalformed = errors.New("it is no JSON")
+
+// begun is a writer that tells whether anything was written.
+type begun struct {
+	io.Writer
+	begun bool
+}
+
+// Write implements io.Writer.
+func (b *begun) Write(p []byte) (int, error) {
+	b.begun = true
+	return b.Writer.Write(p)
+}
+
+// ahead is how much of an answer is written before any of it is on its way, and a failure
+// can be told no more. The response writer compresses what begins with a write this large.
+const ahead = 128<<10 + 1
+
 // write writes JSON. What only the end of the objects knows comes last.
 func (s *stream) write(w io.Writer) error {
-	// The response writer compresses what begins with a write this small.
-	if _, err := io.WriteString(w, "{"); err != nil {
-		return err
-	}
 	metadata, err := json.Marshal(metav1.ObjectMeta{Name: s.name})
 	if err != nil {
 		return err
 	}
-	out := bufio.NewWriterSize(w, 32<<10)
-	fmt.Fprintf(out, `"kind":"CollectionResource","apiVersion":%q,"metadata":%s`, v1beta1.GroupVersion.String(), metadata)
+	out := bufio.NewWriterSize(w, ahead)
+	fmt.Fprintf(out, `{"kind":"CollectionResource","apiVersion":%q,"metadata":%s`, v1beta1.GroupVersion.String(), metadata)
 	before := `,"items":[`
 	err = s.each(func(o *storage.Object) error {
+		if err := resources.CheckObject(o); err != nil {
+			return err
+		}
 		if _, err := out.WriteString(before); err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -95,18 +96,21 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// A search that fails before its first object is answered with a Status; one that fails
-// later is cut off, since its end would be taken for that of the collection.
+// A search that fails before its answer is on its way is answered with a Status; one that
+// fails later is cut off, since its end would be taken for that of the collection.
 func TestStreamFails(t *testing.T) {
 	t.Parallel()
-	shown := fixture(t).storage.(*shelf)
-	for after, code := range []int{http.StatusInternalServerError, http.StatusOK, http.StatusOK} {
-		f := &faulty{shelf: shown, after: after, fault: errors.New("secret of the database"), ended: make(chan error, 10)}
+	many := &shelf{}
+	for i := range 2000 {
+		many.objects = append(many.objects, thing(t, "one", "", "v1", "pods", "Pod", fmt.Sprint("pod-", i)))
+	}
+	for after, told := range map[int]bool{0: true, 1: true, 1900: false} {
+		f := &faulty{shelf: many, after: after, fault: errors.New("secret of the database"), ended: make(chan error, 10)}
 		server := serveStorage(t, f)
 		got, body, err := read(t, server, "/?groups=*", "application/json")
-		if after == 0 {
+		if told {
 			require.NoError(t, err)
-			require.Equal(t, code, got)
+			require.Equal(t, http.StatusInternalServerError, got)
 			require.Contains(t, body, `"kind":"Status"`)
 		} else {
 			require.Error(t, err)
@@ -155,5 +159,50 @@ func TestStreamCompressed(t *testing.T) {
 		require.NoError(t, resp.Body.Close())
 		require.Equal(t, compressed, resp.Uncompressed, query)
 		require.Equal(t, compressed, len(found.Items) == len(many.objects))
+	}
+}
+
+// A stored document that cannot be read is named, and nothing of it repeated; a Table shows
+// its row with what is known of it.
+func TestStreamUnreadable(t *testing.T) {
+	t.Parallel()
+	for doc, why := range map[string]string{
+		`null`:           "it is no JSON object",
+		`["topsecret"]`:  "it is no JSON object",
+		`{"topsecret":1`: "it is malformed JSON",
+		`{"kind":"Pod","apiVersion":"v1","metadata":"topsecret"}`:                                           "",
+		`{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p","creationTimestamp":"topsecret"}}`:          "",
+		`{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p","labels":"topsecret","namespace":"other"}}`: "",
+		`{}`: "",
+	} {
+		st := &shelf{objects: []storage.Object{thing(t, "one", "", "v1", "pods", "Pod", "o"), thing(t, "two", "", "v1", "pods", "Pod", "p")}}
+		st.objects[1].JSON = []byte(doc)
+		server := serveStorage(t, &faulty{shelf: st, ended: make(chan error, 10)})
+		for _, accept := range []string{"application/json", "application/json;pretty=1", "application/yaml"} {
+			code, body, err := read(t, server, "/?groups=*", accept)
+			require.NoError(t, err)
+			if why == "" || code == http.StatusOK && why == "it is malformed JSON" && accept == "application/json" {
+				require.Equal(t, http.StatusOK, code, body) // as it is
+				continue
+			}
+			body = strings.Join(strings.Fields(body), " ") // YAML breaks lines
+			require.Equal(t, http.StatusInternalServerError, code, "%s %s %s", doc, accept, body)
+			require.Contains(t, body, "the stored object two v1/pods default/p cannot be read as Pod", body)
+			require.Contains(t, body, why, body)
+			require.NotContains(t, body, "topsecret")
+		}
+		s, err := New(t.Context(), st, nil, query.CountNone, warner(t), nil, codecs(t))
+		require.NoError(t, err)
+		for _, include := range []string{"Metadata", "Object"} {
+			found, err := get(t, s, "any", "groups=*&includeObject="+include, asTable)
+			require.NoError(t, err, doc)
+			table, err := s.ConvertToTable(t.Context(), found, nil)
+			require.NoError(t, err)
+			require.Len(t, table.Rows, 2)
+			require.Equal(t, []any{"two", "", "v1", "Pod", "default", "p", "<unknown>"}, table.Rows[1].Cells, doc)
+			object, err := json.Marshal(table.Rows[1].Object)
+			require.NoError(t, err)
+			require.NotContains(t, string(object), "topsecret")
+		}
 	}
 }

@@ -4,14 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	metatable "k8s.io/apimachinery/pkg/api/meta/table"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/klog/v2"
 
 	"clusterpedia.io/api/clusterpedia/v1beta1"
+	"clusterpedia.io/clusterpedia/internal/apiserver/resources"
+	"clusterpedia.io/storage-api/storage"
 )
 
 // ConvertToTable implements rest.TableConvertor.
@@ -31,11 +35,11 @@ func (*Storage) ConvertToTable(_ context.Context, obj runtime.Object, options ru
 		}
 		table.Continue, table.RemainingItemCount = c.Continue, c.RemainingItemCount
 		for _, item := range c.Items {
-			row, err := itemRow(item.Raw)
-			if err != nil {
-				return nil, err
+			o, ok := item.Object.(*Item) // as Get gives those of a Table
+			if !ok {
+				o = newItem(&storage.Object{JSON: item.Raw})
 			}
-			table.Rows = append(table.Rows, row)
+			table.Rows = append(table.Rows, o.row())
 		}
 	case *v1beta1.CollectionResourceList:
 		if headers {
@@ -73,16 +77,30 @@ func (i *Item) DeepCopyObject() runtime.Object {
 // MarshalJSON implements json.Marshaler.
 func (i *Item) MarshalJSON() ([]byte, error) { return i.document, nil }
 
-func itemRow(document []byte) (metav1.TableRow, error) {
-	item := &Item{document: document}
-	if err := json.Unmarshal(document, &item.PartialObjectMetadata); err != nil {
-		return metav1.TableRow{}, fmt.Errorf("read the metadata of an object: %w", err)
+// newItem returns a stored object as the item of a row. One that cannot be read is shown by
+// what is known of it alone, and does not hide all others.
+func newItem(o *storage.Object) *Item {
+	item := &Item{document: slices.Clone(o.JSON)}
+	err := resources.CheckObject(o)
+	if err == nil {
+		err = json.Unmarshal(o.JSON, &item.PartialObjectMetadata)
 	}
-	gvk := item.GroupVersionKind()
+	if err == nil && item.Name != "" {
+		return item
+	}
+	klog.InfoS("A stored object cannot be printed", "object", o.Key.String())
+	item = &Item{PartialObjectMetadata: *resources.KeyOnly(o)}
+	item.SetGroupVersionKind(schema.GroupVersionKind{Group: o.Group, Version: o.Version, Kind: o.Kind})
+	item.document, _ = json.Marshal(&item.PartialObjectMetadata) // of texts
+	return item
+}
+
+func (i *Item) row() metav1.TableRow {
+	gvk := i.GroupVersionKind()
 	return metav1.TableRow{
-		Cells:  []any{item.Annotations[v1beta1.ShadowAnnotationClusterName], gvk.Group, gvk.Version, gvk.Kind, item.Namespace, item.Name, metatable.ConvertToHumanReadableDateType(item.CreationTimestamp)},
-		Object: runtime.RawExtension{Object: item},
-	}, nil
+		Cells:  []any{i.Annotations[v1beta1.ShadowAnnotationClusterName], gvk.Group, gvk.Version, gvk.Kind, i.Namespace, i.Name, metatable.ConvertToHumanReadableDateType(i.CreationTimestamp)},
+		Object: runtime.RawExtension{Object: i},
+	}
 }
 
 // typesText lists types as users know it: group.resource, or * for any.

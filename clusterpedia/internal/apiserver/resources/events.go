@@ -3,9 +3,9 @@ package resources
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 
 	"k8s.io/apiserver/pkg/warning"
+	"k8s.io/klog/v2"
 
 	"clusterpedia.io/api/clusterpedia/v1beta1"
 	"clusterpedia.io/clusterpedia/internal/apiserver/visibility"
@@ -14,17 +14,19 @@ import (
 )
 
 // WithEvents returns an object of a search that asks for Events, with those that are
-// recorded of it in an annotation of its document. The object itself does not change.
-func WithEvents(o *storage.Object) (*storage.Object, error) {
+// recorded of it in an annotation of its document. The object itself does not change. One
+// whose document has no place for them is left as it is, for its format to bear.
+func WithEvents(o *storage.Object) *storage.Object {
 	if len(o.Events) == 0 {
-		return o, nil
+		return o
 	}
 	with := *o
 	var err error
 	if with.JSON, err = annotated(o.JSON, v1beta1.ShadowAnnotationEvents, string(o.Events)); err != nil {
-		return nil, fmt.Errorf("%s: add its events: %w", o.Key, err)
+		klog.InfoS("A stored object takes no Events", "object", o.Key.String(), "err", flaw(o.JSON, err))
+		return o
 	}
-	return &with, nil
+	return &with
 }
 
 // WithoutForbiddenEvents leaves Events out of a search whose caller may see the objects and
@@ -43,6 +45,9 @@ func WithoutForbiddenEvents(ctx context.Context, checker *visibility.Checker, q 
 
 // annotated returns a document with one more annotation. All else in it stays as it is.
 func annotated(doc []byte, key, value string) ([]byte, error) {
+	if !isObject(doc) {
+		return nil, errNoObject
+	}
 	object, err := members(doc)
 	if err != nil {
 		return nil, err

@@ -114,7 +114,7 @@ func (s *scope) tableFormat(req *http.Request) *format {
 			}
 			w.WriteString(`,"object":`)
 			if s.writePartial(w, o) != nil { // as row shows it
-				partial, err := json.Marshal(keyOnly(o))
+				partial, err := json.Marshal(KeyOnly(o))
 				if err != nil {
 					return fmt.Errorf("%s: %w", o.Key, err)
 				}

@@ -35,11 +35,10 @@ func Find(ctx context.Context, st storage.Storage, q *query.Query, fail func(err
 	f := &Found{fail: fail}
 	f.objects, f.stop = iter.Pull(func(yield func(*storage.Object) bool) {
 		f.Page, f.err = st.List(ctx, q, func(o *storage.Object) error {
-			o, err := WithEvents(o)
-			if err == nil && !yield(o) {
-				err = ErrClosed
+			if !yield(WithEvents(o)) {
+				return ErrClosed
 			}
-			return err
+			return nil
 		})
 	})
 	if first, ok := f.objects(); ok {

@@ -117,12 +117,9 @@ func (r *reader) get(ctx context.Context, key storage.Key) (storage.Object, erro
 	}
 	found := storage.Object{}
 	_, err := r.storage.List(ctx, q, func(o *storage.Object) error {
-		with, err := WithEvents(o)
-		if err == nil {
-			found = *with
-			found.JSON = slices.Clone(with.JSON)
-		}
-		return err
+		found = *WithEvents(o)
+		found.JSON = slices.Clone(found.JSON)
+		return nil
 	})
 	if err == nil && found.JSON == nil {
 		err = fmt.Errorf("%s: %w", key, storage.ErrNotFound)

@@ -92,14 +92,14 @@ func (c tableConvertor) row(ctx context.Context, o *storage.Object, cells bool) 
 	}
 	partial := &metav1.PartialObjectMetadata{}
 	if err := json.Unmarshal(o.JSON, partial); err != nil || partial.Name == "" {
-		partial = keyOnly(o)
+		partial = KeyOnly(o)
 	}
 	row.Object.Object = partial
 	return row
 }
 
-// keyOnly returns what is known of an object that cannot be read.
-func keyOnly(o *storage.Object) *metav1.PartialObjectMetadata {
+// KeyOnly returns what is known of an object that cannot be read.
+func KeyOnly(o *storage.Object) *metav1.PartialObjectMetadata {
 	partial := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
 		Name: o.Name, Namespace: o.Namespace, Annotations: map[string]string{v1beta1.ShadowAnnotationClusterName: o.Cluster},
 	}}

@@ -22,11 +22,30 @@ var fieldOfError = regexp.MustCompile(`Go struct field ([\w.]+) of type`)
 // unreadable returns a Status for a stored document that cannot be given out in the format
 // that was asked for. It names the object.
 func (s *scope) unreadable(key storage.Key, why error) error {
+	return unreadable(key, s.Kind.Kind, why)
+}
+
+func unreadable(key storage.Key, kind string, why error) error {
 	served := ", but is served in JSON as it is"
 	if errors.Is(why, errNoObject) {
 		served = ""
 	}
-	return apierrors.NewInternalError(fmt.Errorf("the stored object %s cannot be read as %s%s: %w", key, s.Kind.Kind, served, why))
+	return apierrors.NewInternalError(fmt.Errorf("the stored object %s cannot be read as %s%s: %w", key, kind, served, why))
+}
+
+// CheckObject returns a Status that names a stored object whose document is none of an
+// object, as its item in an answer that has documents as they are.
+func CheckObject(o *storage.Object) error {
+	if isObject(o.JSON) {
+		return nil
+	}
+	return unreadable(o.Key, o.Kind, errNoObject)
+}
+
+// Unreadable returns a Status that names a stored object whose document cannot be read, as
+// its decoder says, and repeats nothing of it.
+func Unreadable(o *storage.Object, err error) error {
+	return unreadable(o.Key, o.Kind, flaw(o.JSON, err))
 }
 
 // flaw says why a stored document cannot be read. A decoder's error is not passed on: it may

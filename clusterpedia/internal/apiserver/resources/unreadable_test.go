@@ -34,7 +34,7 @@ func TestUnreadable(t *testing.T) {
 		t.Run(doc, func(t *testing.T) {
 			t.Parallel()
 			st := fixture()
-			st.objects[1].JSON = []byte(doc)
+			st.objects[1].JSON, st.objects[1].Events = []byte(doc), []byte(`[{"reason":"Tested"}]`)
 			server := serve(t, st)
 			const list, one = "/all/api/v1/pods", "/one/api/v1/namespaces/default/pods/b"
 			for path, formats := range map[string][]string{
@@ -55,7 +55,7 @@ func TestUnreadable(t *testing.T) {
 					require.Contains(t, body, why, "%s %s", path, format)
 				}
 			}
-			for _, path := range []string{list, one} {
+			for _, path := range []string{list, one, list + "?injectEvents=true", one + "?injectEvents=true"} {
 				for _, format := range []string{asTable, asTable + ";pretty=1"} {
 					_, body := get(t, server, path, format)
 					var table metav1.Table

@@ -182,10 +182,7 @@ func (w watcher) follow(ctx context.Context, q *query.Query, since string, initi
 
 // object returns an object of an event, with its point in the history if it is known.
 func (w watcher) object(o *storage.Object, version string) (runtime.Object, error) {
-	o, err := WithEvents(o)
-	if err != nil {
-		return nil, err
-	}
+	o = WithEvents(o)
 	obj, err := w.scope.read(o.Key, o.JSON)
 	if err != nil {
 		return nil, err
