@@ -90,9 +90,38 @@ func (p *Proxy) Methods() []string {
 	return allowed
 }
 
-// Serve passes a request on, whose URL is the one that the member is to see.
-func (p *Proxy) Serve(w http.ResponseWriter, req *http.Request, cluster string) {
+// ServeForward passes a request on that asks for it, whose URL is the one that the member is
+// to see: one that reads. What does more needs a flag, whether it asks to be passed on or not.
+func (p *Proxy) ServeForward(w http.ResponseWriter, req *http.Request, cluster string, info *request.RequestInfo) {
+	switch {
+	case p.ProxyPath: // which lets everything through
+	case connects(req, info):
+		if !p.ServeSubresource(w, req, cluster, info) {
+			p.Fail(w, req, ErrNoSubresource())
+		}
+		return
+	case !slices.Contains([]string{"get", "list", "watch", "head"}, info.Verb):
+		p.Fail(w, req, apierrors.NewMethodNotSupported(schema.GroupResource{Group: info.APIGroup, Resource: info.Resource}, info.Verb))
+		return
+	}
 	p.serve(w, req, cluster, false)
+}
+
+// connects reports whether a request reaches behind the member's API, as shells do, or may
+// do so: through which more goes than what its method says.
+func connects(req *http.Request, info *request.RequestInfo) bool {
+	switch info.Subresource {
+	case "", "log":
+		return false
+	case "exec", "attach", "portforward", "proxy":
+		return true
+	}
+	return httpstream.IsUpgradeRequest(req)
+}
+
+// ErrNoSubresource is the answer to a request for a subresource that is not served.
+func ErrNoSubresource() error {
+	return apierrors.NewInternalError(errors.New("not found request scope or resource storage"))
 }
 
 // ServeProxyPath passes a request on that is below the proxy path, and returns false

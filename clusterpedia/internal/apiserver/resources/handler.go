@@ -2,7 +2,6 @@ package resources
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -136,11 +135,11 @@ func (h *Handler) Serve(w http.ResponseWriter, req *http.Request, cluster, path 
 	}
 	forward := memberaccess.Forward(inner, info)
 	switch {
-	case forward && h.Members.NoForward:
+	case forward && h.Members.NoForward && (info.IsResourceRequest || isAPI(path)):
 		h.fail(w, req, apierrors.NewBadRequest("this server forwards no requests to member clusters: its feature gate AllowForwardRequestToClusters is off"))
 		return
 	case forward && (h.Members.ForwardUnsynced || !info.IsResourceRequest) && isAPI(path):
-		h.members.Serve(w, inner, cluster)
+		h.members.ServeForward(w, inner, cluster, info)
 		return
 	case !info.IsResourceRequest:
 		h.serveNonResource(w, inner, cluster, path)
@@ -168,11 +167,11 @@ func (h *Handler) Serve(w http.ResponseWriter, req *http.Request, cluster, path 
 		discovery.NotFound(w)
 		return
 	case forward:
-		h.members.Serve(w, inner, cluster)
+		h.members.ServeForward(w, inner, cluster, info)
 		return
 	case info.Subresource != "":
 		if !h.members.ServeSubresource(w, inner, cluster, info) {
-			h.fail(w, req, apierrors.NewInternalError(errors.New("not found request scope or resource storage")))
+			h.fail(w, req, memberaccess.ErrNoSubresource())
 		}
 		return
 	case gvr.GroupResource() == schema.GroupResource{Resource: "namespaces"}:

@@ -178,6 +178,7 @@ func TestForwarding(t *testing.T) {
 	m := newMember(t)
 	all := memberaccess.Config{UsePediaClusterConfig: true, ProxyPath: true, ForwardUnsynced: true}
 	subresources := []string{"log", "exec", "portfowrd", "pods/proxy", "services/proxy"}
+	shell := []string{forwardHeader, "true", "Connection", "Upgrade", "Upgrade", "websocket"}
 	for name, tc := range map[string]struct {
 		config       memberaccess.Config
 		allowed      []string
@@ -237,6 +238,21 @@ func TestForwarding(t *testing.T) {
 		"an application, dots":            {allowed: subresources, path: "/one/api/v1/namespaces/default/pods/a:80/proxy/../../b", code: 400, body: "must not have segments"},
 		"of a node, not synced":           {allowed: []string{"proxy"}, path: "/one/api/v1/nodes/n/proxy/x", code: 404, body: notFound},
 		"a create":                        {config: all, method: http.MethodPost, path: "/one/api/v1/namespaces/default/pods", code: 405, body: `create is not supported on resources of kind \"pods\"`},
+		"a shell by header":               {path: "/one/api/v1/namespaces/default/pods/a/exec?command=x", header: shell, code: 500, body: "not found request scope or resource storage"},
+		"a shell by header, unsynced":     {config: memberaccess.Config{ForwardUnsynced: true}, path: "/one/api/v1/namespaces/default/pods/a/exec?command=x", header: shell, code: 500, body: "not found request scope or resource storage"},
+		"a shell by header, allowed":      {allowed: subresources, path: "/one/api/v1/namespaces/default/pods/a/exec?command=x", header: []string{forwardHeader, "true"}, code: 400, body: "Upgrade request required"},
+		"a shell by header and POST":      {allowed: subresources, method: http.MethodPost, path: "/one/api/v1/namespaces/default/pods/a/exec", header: []string{forwardHeader, "true"}, code: 400, body: "Upgrade request required"},
+		"a port by header":                {path: "/one/api/v1/namespaces/default/pods/a/portforward", header: shell, code: 500, body: "not found request scope or resource storage"},
+		"an application by header":        {path: "/one/api/v1/namespaces/default/services/a/proxy/x", header: []string{forwardHeader, "true"}, code: 500, body: "not found request scope or resource storage"},
+		"a node by header":                {config: memberaccess.Config{ForwardUnsynced: true}, path: "/one/api/v1/nodes/n/proxy/run", header: []string{forwardHeader, "true"}, code: 500, body: "not found request scope or resource storage"},
+		"a console by header":             {config: memberaccess.Config{ForwardUnsynced: true}, path: "/one/apis/subresources.example.io/v1/namespaces/default/machines/a/console", header: shell, code: 500, body: "not found request scope or resource storage"},
+		"logs by header, as a read":       {path: "/one" + log, header: []string{forwardHeader, "true"}, code: 200, body: "GET " + log + " "},
+		"a status by header, as a read":   {path: "/one/api/v1/namespaces/default/pods/a/status", header: []string{forwardHeader, "true"}, code: 200, body: "GET /api/v1/namespaces/default/pods/a/status "},
+		"a write with shells allowed":     {allowed: subresources, method: http.MethodPost, path: "/one/api/v1/namespaces/default/pods", header: []string{forwardHeader, "true"}, code: 405, body: `create is not supported on resources of kind \"pods\"`},
+		"a delete, applications allowed":  {allowed: []string{"proxy"}, method: http.MethodDelete, path: "/one/api/v1/namespaces/default/pods/a", header: []string{forwardHeader, "true"}, code: 405, body: `delete is not supported on resources of kind \"pods\"`},
+		"a write of what is not synced":   {config: memberaccess.Config{ForwardUnsynced: true}, allowed: subresources, method: http.MethodPost, path: "/one/apis/x.io/v1/things", header: []string{forwardHeader, "true"}, code: 405, body: `create is not supported on resources of kind \"things.x.io\"`},
+		"no forwarding":                   {config: memberaccess.Config{NoForward: true}, path: "/one/apis", header: []string{forwardHeader, "true"}, code: 400, body: "AllowForwardRequestToClusters is off"},
+		"no forwarding, the server's own": {config: memberaccess.Config{NoForward: true}, path: "/one/version", header: []string{forwardHeader, "true"}, code: 200, body: `"gitVersion"`},
 		"a create by header":              {config: all, method: http.MethodPost, path: "/one/api/v1/namespaces/default/pods", header: []string{forwardHeader, "true"}, code: 200, body: "POST /base/api/v1/namespaces/default/pods body"},
 		"a delete of all":                 {config: all, method: http.MethodDelete, path: "/one/api/v1/namespaces/default/pods", code: 405, body: `deletecollection is not supported on resources of kind \"pods\"`},
 		"logs of an object not synced":    {allowed: subresources, path: "/one/api/v1/namespaces/default/secrets/a/log", code: 404, body: notFound},
