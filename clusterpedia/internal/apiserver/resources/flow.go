@@ -12,7 +12,6 @@ import (
 	metainternalversionvalidation "k8s.io/apimachinery/pkg/apis/meta/internalversion/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apiserver/pkg/endpoints/handlers/negotiation"
 	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 	"k8s.io/apiserver/pkg/features"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
@@ -40,10 +39,9 @@ type format struct {
 // format returns the format in which the answer to a list flows; nil if the stock
 // handler has to answer.
 func (r *reader) format(req *http.Request) *format {
-	s := r.scope
-	media, info, err := negotiation.NegotiateOutputMediaType(req, s.Serializer, s)
+	s, media := r.scope, r.media
 	// Browsers, and whoever asks for it in the URL, get another serializer: one that indents.
-	if err != nil || media.Pretty || info.Serializer != media.Accepted.Serializer || media.Accepted.MediaType != runtime.ContentTypeJSON || Audited(req.Context()) || !validList(req, s) {
+	if r.refused != nil || media.Pretty || r.serializer.Serializer != media.Accepted.Serializer || media.Accepted.MediaType != runtime.ContentTypeJSON || Audited(req.Context()) || !validList(req, s) {
 		return nil
 	}
 	switch {

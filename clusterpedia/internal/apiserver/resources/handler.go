@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/endpoints/handlers"
-	"k8s.io/apiserver/pkg/endpoints/handlers/negotiation"
 	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/warning"
@@ -261,7 +260,7 @@ func (h *Handler) serveNonResource(w http.ResponseWriter, req *http.Request, clu
 }
 
 func (h *Handler) serveResource(w http.ResponseWriter, req *http.Request, s *scope, cluster string, info *request.RequestInfo) {
-	r := &reader{storage: h.Storage, scope: s, cluster: cluster, transform: wantedTransform(req, s)}
+	r := newReader(req, h.Storage, s, cluster)
 	defer r.close()
 	switch info.Verb {
 	case "get":
@@ -306,8 +305,8 @@ func (h *Handler) serveList(w http.ResponseWriter, req *http.Request, r *reader,
 		return
 	}
 	// As the stock handler: first of all, whether there is a format to say anything in.
-	if _, _, err := negotiation.NegotiateOutputMediaType(req, s.Serializer, s); err != nil {
-		responsewriters.ErrorNegotiated(err, s.Serializer, s.Kind.GroupVersion(), w, req)
+	if r.refused != nil {
+		responsewriters.ErrorNegotiated(r.refused, s.Serializer, s.Kind.GroupVersion(), w, req)
 		return
 	}
 	options, err := listoptions.Parse(listoptions.Input{

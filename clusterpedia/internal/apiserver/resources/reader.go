@@ -40,6 +40,8 @@ type reader struct {
 	limits  *limits
 	// events asks for the Events of one object; of lists the options say so.
 	events bool
+	// wanted is the form of the answer.
+	wanted
 	// transform is what the client wants in place of the objects: Table,
 	// PartialObjectMetadata or PartialObjectMetadataList; empty for the objects.
 	transform string
@@ -47,20 +49,28 @@ type reader struct {
 	open *listing
 }
 
+// wanted is the form of an answer that the request's Accept header and URL ask for, or why
+// there is none.
+type wanted struct {
+	media      negotiation.MediaTypeOptions
+	serializer runtime.SerializerInfo
+	refused    error
+}
+
 var (
 	_ rest.Getter = &reader{}
 	_ rest.Lister = &reader{}
 )
 
-// wantedTransform returns the kind that the request's Accept header asks for in
-// place of the objects. What cannot be negotiated is left for the stock handler
-// to refuse.
-func wantedTransform(req *http.Request, s *scope) string {
-	wanted, _, err := negotiation.NegotiateOutputMediaType(req, s.Serializer, s)
-	if err != nil || wanted.Convert == nil {
-		return ""
+// newReader returns the reader of a request. What cannot be negotiated is left for the stock
+// handler to refuse.
+func newReader(req *http.Request, st storage.Storage, s *scope, cluster string) *reader {
+	r := &reader{storage: st, scope: s, cluster: cluster}
+	r.media, r.serializer, r.refused = negotiation.NegotiateOutputMediaType(req, s.Serializer, s)
+	if r.refused == nil && r.media.Convert != nil {
+		r.transform = r.media.Convert.Kind
 	}
-	return wanted.Convert.Kind
+	return r
 }
 
 // close releases what List opened. It is called when the answer is written.
