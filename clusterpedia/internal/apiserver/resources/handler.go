@@ -128,8 +128,8 @@ func (h *Handler) Serve(w http.ResponseWriter, req *http.Request, cluster, path 
 		return
 	}
 	info, err := h.resolver.NewRequestInfo(inner)
-	if err != nil {
-		h.fail(w, req, apierrors.NewInternalError(fmt.Errorf("resolve the path %q: %w", path, err)))
+	if err != nil { // as /api/v1/watch, with nothing behind it
+		discovery.NotFound(w)
 		return
 	}
 	forward := memberaccess.Forward(inner, info)

@@ -213,6 +213,8 @@ func TestStatusCodes(t *testing.T) {
 		{"/all/api/v1/pods", "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io", 406, "PartialObjectMetadata"},
 		{"/all/apis/example.io/v1/widgets", "application/vnd.kubernetes.protobuf", 406, "only the following media types are accepted"},
 		{"/all/apis/example.io/v2/widgets", asJSON, 404, "404 page not found\n"},
+		{"/all/api/v1/watch", asJSON, 404, "404 page not found\n"},
+		{"/one/apis/apps/v1/proxy/", asJSON, 404, "404 page not found\n"},
 		{"/all/version", asJSON, 200, `"gitVersion"`},
 		{"/all/healthz", asJSON, 200, "ok"},
 		{"/all/openapi/v2", asJSON, 404, "404 page not found\n"},
