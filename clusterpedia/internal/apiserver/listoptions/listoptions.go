@@ -98,6 +98,18 @@ func InjectEvents(values url.Values) bool {
 	return given && parseFlag(value)
 }
 
+// Namespaces returns those that a list asks for beside its path; none if there are none, or
+// the list has an option that Parse refuses.
+func Namespaces(values url.Values) []string {
+	p := &parser{in: Input{Values: values}, query: &query.Query{}}
+	for _, step := range []func() error{p.checkTexts, p.readLabelSelector, p.readOptions} {
+		if step() != nil {
+			return nil
+		}
+	}
+	return p.namespaces
+}
+
 // ListMeta returns the metadata of a list that the storage layer ended with page
 // after so many items.
 //

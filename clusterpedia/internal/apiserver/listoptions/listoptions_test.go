@@ -50,6 +50,19 @@ func TestTableIsComplete(t *testing.T) {
 	}
 }
 
+func TestNamespaces(t *testing.T) {
+	t.Parallel()
+	const label = "labelSelector=search.clusterpedia.io/namespaces"
+	for q, want := range map[string][]string{
+		"": nil, "namespaces=": nil, "namespaces=a": {"a"}, "namespaces=a,b&names=x": {"a", "b"}, label + "%3Da": {"a"}, label + "%3Da&namespaces=b": {"b"},
+		"namespaces=a&limit=x": nil, "namespaces=a&labelSelector=%3D": nil, "namespaces=%00": nil,
+	} {
+		values, err := url.ParseQuery(q)
+		require.NoError(t, err)
+		require.Equal(t, want, Namespaces(values), q)
+	}
+}
+
 func TestFlags(t *testing.T) {
 	t.Parallel()
 	const label = "labelSelector=search.clusterpedia.io/"

@@ -145,7 +145,7 @@ func (h *Handler) Serve(w http.ResponseWriter, req *http.Request, cluster, path 
 		return
 	}
 	if cluster != "" {
-		if err := h.reach(req.Context(), cluster, info, forward); err != nil {
+		if err := h.reach(req.Context(), cluster, info, forward, inner.URL.Query()); err != nil {
 			h.fail(w, req, APIError(err, schema.GroupResource{Group: info.APIGroup, Resource: info.Resource}, ""))
 			return
 		}
@@ -217,14 +217,14 @@ func proxyIndex(parts []string) int {
 
 // reach returns an error unless the caller may see or do anything of what is asked for. A
 // cluster of which he may not is to him as one that is not there.
-func (h *Handler) reach(ctx context.Context, cluster string, info *request.RequestInfo, forward bool) error {
+func (h *Handler) reach(ctx context.Context, cluster string, info *request.RequestInfo, forward bool, values url.Values) error {
 	switch {
 	case h.Checker == nil:
 		return nil
 	case forward:
 		return h.Checker.Member(ctx, cluster, info)
 	}
-	return h.Checker.Reach(ctx, cluster, info)
+	return h.Checker.Reach(ctx, cluster, info, listoptions.Namespaces(values)...)
 }
 
 // isAPI reports whether a path is one of the API, and not of the server itself.

@@ -25,9 +25,10 @@ func (c *Checker) Member(ctx context.Context, cluster string, info *request.Requ
 }
 
 // Reach returns a Status with code 403 unless the caller may do what a request wants in a
-// cluster or, if it wants all of it, in one of its namespaces. It comes before everything
-// that tells whether there is such a cluster.
-func (c *Checker) Reach(ctx context.Context, cluster string, info *request.RequestInfo) error {
+// cluster or, if it wants all of it, in one of its namespaces: of those that are wanted, if
+// the request names any beside its path. It comes before everything that tells whether there
+// is such a cluster.
+func (c *Checker) Reach(ctx context.Context, cluster string, info *request.RequestInfo, wanted ...string) error {
 	s, r, namespace := c.action(info)
 	if namespace != "" || info.Subresource != "" || info.Verb != "list" && info.Verb != "watch" {
 		return s.check(ctx, r, cluster, namespace)
@@ -43,8 +44,13 @@ func (c *Checker) Reach(ctx context.Context, cluster string, info *request.Reque
 	if !ok || !known.Namespaced {
 		return s.forbidden(ctx, r, cluster, "")
 	}
-	if !s.missing(cluster) {
-		allowed, err = s.allowedSomewhere(ctx, r, cluster)
+	if len(wanted) > 0 {
+		allowed, err = s.allowedInOne(ctx, r, cluster, wanted)
+	} else if !s.missing(cluster) {
+		var namespaces []string
+		if namespaces, err = s.knownNamespaces(ctx, cluster); err == nil {
+			allowed, err = s.allowedInOne(ctx, r, cluster, namespaces)
+		}
 	}
 	if allowed || err != nil && !errors.Is(err, errTooMany) {
 		return err
@@ -52,9 +58,8 @@ func (c *Checker) Reach(ctx context.Context, cluster string, info *request.Reque
 	return s.forbiddenEverywhere(ctx, r, cluster)
 }
 
-// allowedSomewhere asks for the namespaces of a cluster until one is allowed.
-func (s *search) allowedSomewhere(ctx context.Context, r schema.GroupResource, cluster string) (bool, error) {
-	namespaces, err := s.knownNamespaces(ctx, cluster)
+// allowedInOne asks for namespaces of a cluster until one is allowed.
+func (s *search) allowedInOne(ctx context.Context, r schema.GroupResource, cluster string, namespaces []string) (bool, error) {
 	for some := range slices.Chunk(namespaces, maxAtOnce) {
 		if err := s.askAhead(ctx, inNamespaces(r, cluster, some)); err != nil {
 			return false, err
@@ -66,7 +71,7 @@ func (s *search) allowedSomewhere(ctx context.Context, r schema.GroupResource, c
 			}
 		}
 	}
-	return false, err
+	return false, nil
 }
 
 // Discover reports whether the caller may see what a cluster can be asked for.

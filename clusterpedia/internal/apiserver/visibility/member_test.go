@@ -107,6 +107,27 @@ func TestReach(t *testing.T) {
 	}
 }
 
+// A request that names namespaces is reached by them, however many the cluster has, and
+// tells as little of it as any.
+func TestReachNamed(t *testing.T) {
+	t.Parallel()
+	var many []string
+	for i := range 2 * maxReviews {
+		many = append(many, fmt.Sprintf("ns-%04d", i))
+	}
+	r := &rules{allow: map[string]bool{"list pods one ns-1400": true}}
+	c := checker(t, r, many...)
+	info := &request.RequestInfo{IsResourceRequest: true, Verb: "list", APIVersion: "v1", Resource: "pods"}
+	require.NoError(t, c.Reach(as(t, "alice"), "one", info, "nope", "ns-1400"))
+	require.LessOrEqual(t, r.asked.Load(), int64(3))
+	for _, wanted := range [][]string{{"ns-1401"}, {"nope", ""}, many} {
+		err := c.Reach(as(t, "bob"), "one", info, wanted...)
+		require.ErrorContains(t, err, "is forbidden")
+		require.EqualError(t, c.Reach(as(t, "bob"), "nope", info, wanted...), ofNope(err))
+	}
+	require.LessOrEqual(t, r.asked.Load(), int64(3*maxReviews))
+}
+
 // ofNope returns what an error about the cluster one says of nope.
 func ofNope(err error) string {
 	return strings.NewReplacer("cluster one", "cluster nope", "clusters/one", "clusters/nope").Replace(err.Error())
