@@ -39,6 +39,17 @@ func ownedTwice(d Dialect, n int) string {
 	return fmt.Sprintf(byController+below+" UNION "+byOther+below, "owned o CROSS JOIN", "owned o CROSS JOIN")
 }
 
+// Created is what the index is for that begins with the type and the time: without
+// statistics the planner would take it for as good as the unique one for any list of a
+// type, and sort. It does not consider it for those that don't say this.
+func (postgres) Created() Expr { return Expr{SQL: everCreated} }
+
+// Created implements Dialect.
+func (sqlite) Created() Expr { return Expr{} }
+
+// Created implements Dialect.
+func (mysql) Created() Expr { return Expr{} }
+
 // Behind implements Dialect.
 func (postgres) Behind(columns []Sorted) Expr { return behindRow(columns) }
 

@@ -138,6 +138,9 @@ type Dialect interface {
 	// Field returns a condition that holds wherever a part of the document, to which a path
 	// without lists leads, has one of the texts, by an index; false if there is none.
 	Field(path []query.PathElement, texts []string) (Expr, bool)
+	// Created returns a condition that all rows satisfy, by which a list of one type that is
+	// sorted by when objects were created finds the index that has them so; it may be empty.
+	Created() Expr
 	// Behind returns the condition that a row comes behind the values in the order of its
 	// columns, such that an index in that order is used.
 	Behind(columns []Sorted) Expr

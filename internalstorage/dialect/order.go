@@ -26,19 +26,19 @@ const orderPrefix = "idx_order_"
 // the names of those that are there and that nobody asks for any more.
 func orderIndexes(d Dialect, have Schema, columns []string) (wanted [][2]string, rest []string) {
 	for _, column := range columns {
-		by := d.Column(column)
+		by := OrderOf(d, column)
 		switch column {
 		case "resource_version":
-			by = "(" + OrderOf(d, column) + ")"
+			by = "(" + by + ")"
 		case "deleted_at":
-			by = "(" + OrderOf(d, column) + ") DESC"
+			by = "(" + by + ") DESC"
 		case "synced_at": // the latest ones are asked for
 			by += " DESC"
 		}
 		parts := []string{d.Column("group"), "version", "resource", by}
 		for _, key := range KeyColumns()[3:] {
 			if key != column {
-				parts = append(parts, d.Column(key))
+				parts = append(parts, OrderOf(d, key))
 			}
 		}
 		wanted = append(wanted, [2]string{orderPrefix + column, "(" + strings.Join(parts, ", ") + ")"})

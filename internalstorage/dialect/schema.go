@@ -26,7 +26,7 @@ type Schema struct {
 	Versions []int64
 	// MariaDB says which of both the server is.
 	MariaDB bool
-	// Bytewise says that names compare bytewise.
+	// Bytewise says that names compare bytewise of themselves.
 	Bytewise bool
 	// Compression is that of new documents in PostgreSQL: "lz4" or "pglz"; empty if it
 	// cannot be chosen.
@@ -122,18 +122,24 @@ func (postgres) Schema(ctx context.Context, db *gorm.DB) (Schema, error) {
 		return have, err
 	}
 	db = db.WithContext(ctx)
-	var collation *string
 	err = errors.Join(
 		db.Raw("SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace WHERE NOT i.indisvalid AND "+ours).Scan(&have.Broken).Error,
-		db.Raw("SELECT CASE WHEN c.collname = 'default' THEN (SELECT datcollate FROM pg_database WHERE datname = current_database()) ELSE c.collname END FROM pg_attribute a JOIN pg_collation c ON c.oid = a.attcollation "+
-			"WHERE a.attrelid = 'resources'::regclass AND a.attname = 'name'").Scan(&collation).Error,
+		// That of the database may be C, too, but the planner does not take it for the same.
+		db.Raw("SELECT c.collname = 'C' FROM pg_attribute a JOIN pg_collation c ON c.oid = a.attcollation "+
+			"WHERE a.attrelid = 'resources'::regclass AND a.attname = 'name'").Scan(&have.Bytewise).Error,
 		db.Raw("SELECT CASE WHEN attcompression = 'l' THEN 'lz4' ELSE 'pglz' END FROM pg_attribute, pg_settings WHERE attrelid = 'resources'::regclass AND attname = 'object' "+
 			"AND pg_settings.name = 'default_toast_compression' AND 'lz4' = ANY(pg_settings.enumvals)").Scan(&have.Compression).Error,
 		db.Raw("SELECT option_value FROM pg_class, pg_options_to_table(reloptions) WHERE pg_class.oid = 'resources'::regclass AND option_name = 'toast_tuple_target'").Scan(&have.RowSize).Error,
 	)
-	have.Bytewise = collation != nil && (*collation == "C" || *collation == "POSIX")
 	return have, err
 }
+
+// everCreated holds for all rows: see postgres.Created.
+const everCreated = "created_at > '-infinity'"
+
+// pendingLimit bounds what may wait to be sorted into an index of several values for each
+// row, in KiB: each search reads all of that, and its room is never given back.
+func pendingLimit(limit int) string { return fmt.Sprintf(" WITH (gin_pending_list_limit = %d)", limit) }
 
 // Online makes the indexes of labels over an expression: so they need no column, and rows
 // of older releases are in it as they are.
@@ -148,10 +154,11 @@ func (p postgres) Online(have Schema) []Step {
 		steps = append(steps, Step{Statements: []string{"ALTER TABLE resources SET (toast_tuple_target = " + p.rowSize() + ")"}})
 	}
 	indexes := [][2]string{
-		{"idx_cluster_uid", "(cluster, uid)"},
-		{"idx_labels", "USING gin (" + labelsOf + " jsonb_path_ops)"},
+		{"idx_uid", "USING hash (uid)"},
+		{"idx_labels", "USING gin (" + labelsOf + " jsonb_path_ops)" + pendingLimit(256)},
 		{"idx_owner_uid", "(owner_uid, cluster) WHERE owner_uid <> ''"},
 		{"idx_created_at", "(created_at)"},
+		{"idx_type_newest", `("group", version, resource, created_at DESC, cluster COLLATE "C") WHERE ` + everCreated},
 	}
 	for _, part := range fieldParts() {
 		switch name := "idx_fields_" + part; {
@@ -165,9 +172,8 @@ func (p postgres) Online(have Schema) []Step {
 	for _, name := range rest {
 		steps = append(steps, Step{Statements: []string{"DROP INDEX CONCURRENTLY IF EXISTS " + name}})
 	}
-	if have.Bytewise { // otherwise each list in an order is sorted
-		indexes = append(indexes, orders...)
-	} else {
+	indexes = append(indexes, orders...)
+	if !have.Bytewise {
 		indexes = append(indexes, [2]string{"idx_type_bytewise", `("group", version, resource, cluster COLLATE "C", namespace COLLATE "C", name COLLATE "C")`})
 	}
 	for _, index := range append(indexes, [2]string{"idx_name_trigrams"}) {
@@ -176,6 +182,9 @@ func (p postgres) Online(have Schema) []Step {
 		}
 	}
 	steps = append(steps, indexSteps(have, "CREATE INDEX CONCURRENTLY %s ON resources %s", indexes)...)
+	if old := "idx_cluster_uid"; have.Indexes[old] || slices.Contains(have.Broken, old) { // it was twice as large
+		steps = append(steps, Step{Statements: []string{"DROP INDEX CONCURRENTLY IF EXISTS " + old}})
+	}
 	if len(steps) > 0 {
 		// The planner knows which labels are frequent only once it has looked.
 		steps = append(steps, Step{Statements: []string{postgres{}.Analyze()}})
@@ -183,7 +192,7 @@ func (p postgres) Online(have Schema) []Step {
 	if !have.Indexes["idx_name_trigrams"] {
 		steps = append(steps, Step{Optional: true, Summary: "index parts of names, by the extension pg_trgm", Statements: []string{
 			"CREATE EXTENSION IF NOT EXISTS pg_trgm",
-			"CREATE INDEX CONCURRENTLY idx_name_trigrams ON resources USING gin (name gin_trgm_ops)",
+			"CREATE INDEX CONCURRENTLY idx_name_trigrams ON resources USING gin (name gin_trgm_ops)" + pendingLimit(1024),
 		}})
 	}
 	return steps
@@ -238,6 +247,7 @@ func (s sqlite) Online(have Schema) []Step {
 		{"idx_cluster_uid", "resources (cluster, uid)"},
 		{"idx_owner_uid", "resources (owner_uid, cluster) WHERE owner_uid <> ''"},
 		{"idx_created_at", "resources (created_at)"},
+		{"idx_type_newest", `resources ("group", version, resource, created_at DESC, cluster, namespace, name)`},
 		{"idx_resource_owners_owner_uid", "resource_owners (owner_uid)"},
 	}
 	orders, rest := orderIndexes(s, have, s.orders)

@@ -42,6 +42,12 @@ func (b *Builder) order() []ordering {
 	return list
 }
 
+// oneType says that all rows of the answer are of the same type.
+func (b *Builder) oneType() bool {
+	t := b.query.Types
+	return len(t) == 1 && t[0].Group != query.AnyGroup && t[0].Version != "" && t[0].Resource != ""
+}
+
 func (b *Builder) by(field query.OrderField, desc bool) ordering {
 	text := func(column string, value func(*object.Object) string) ordering {
 		return ordering{dialect.OrderOf(b.dialect, column), desc, func(o *object.Object) any { return value(o) }}

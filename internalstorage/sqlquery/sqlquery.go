@@ -57,6 +57,9 @@ func (b *Builder) Where() (Expr, error) {
 	if !q.Before.IsZero() {
 		conditions = append(conditions, dialect.Bind("created_at < ?", b.dialect.Time(wholeSecond(q.Before))))
 	}
+	if len(q.Order) > 0 && q.Order[0].By == query.ByCreatedAt && b.oneType() {
+		conditions = append(conditions, b.dialect.Created())
+	}
 	if q.Visible != nil {
 		conditions = append(conditions, b.visible(q.Visible))
 	}

@@ -47,6 +47,13 @@ func oldDatabases() map[string]func(testing.TB) oldDatabase {
 		}
 		return all
 	}
+	onPostgres := func(config map[string]any) oldDatabase {
+		delete(config, "postgres")
+		return oldDatabase{"pgx", config["dsn"].(string), config, ddl(`"group"`,
+			"CREATE TABLE resources (id bigserial PRIMARY KEY, "+names+
+				"object jsonb NOT NULL, events jsonb, event_resource_versions jsonb, created_at timestamptz NOT NULL, synced_at timestamptz NOT NULL, deleted_at timestamptz)",
+			"(GROUP, version, resource, cluster, namespace, name)"), func(n int) string { return fmt.Sprint("$", n) }}
+	}
 	return map[string]func(testing.TB) oldDatabase{
 		"SQLite": func(t testing.TB) oldDatabase {
 			file := filepath.Join(t.TempDir(), "old.db")
@@ -55,13 +62,9 @@ func oldDatabases() map[string]func(testing.TB) oldDatabase {
 					"object JSON NOT NULL, events JSON, event_resource_versions JSON, created_at datetime NOT NULL, synced_at datetime NOT NULL, deleted_at datetime)",
 				"(GROUP, version, resource, cluster, namespace, name)"), question}
 		},
-		"PostgreSQL": func(t testing.TB) oldDatabase {
-			config := postgres(t)
-			delete(config, "postgres")
-			return oldDatabase{"pgx", config["dsn"].(string), config, ddl(`"group"`,
-				"CREATE TABLE resources (id bigserial PRIMARY KEY, "+names+
-					"object jsonb NOT NULL, events jsonb, event_resource_versions jsonb, created_at timestamptz NOT NULL, synced_at timestamptz NOT NULL, deleted_at timestamptz)",
-				"(GROUP, version, resource, cluster, namespace, name)"), func(n int) string { return fmt.Sprint("$", n) }}
+		"PostgreSQL": func(t testing.TB) oldDatabase { return onPostgres(postgres(t)) },
+		"PostgreSQL that sorts bytewise": func(t testing.TB) oldDatabase {
+			return onPostgres(postgresWith(t, "TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"))
 		},
 		"MariaDB": func(t testing.TB) oldDatabase {
 			config := mysqlOn("TEST_MYSQL_DSN")(t)
@@ -244,6 +247,23 @@ func TestOnlineInterrupted(t *testing.T) {
 			require.Len(t, colors(t, st, &query.Query{NameContains: []string{"rs-29"}}), 11)
 		})
 	}
+}
+
+// TestReplacedIndex has an index of an earlier build go when the one in its place is there.
+func TestReplacedIndex(t *testing.T) {
+	t.Parallel()
+	old := oldDatabases()["PostgreSQL"](t)
+	require.NoError(t, open(t, old.config).Close(t.Context())) // a new table
+	want := shape(t, old)
+	db, err := sql.Open(old.driver, old.dsn)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	old.exec(t, db, "CREATE INDEX idx_cluster_uid ON resources (cluster, uid)")
+	old.exec(t, db, "DROP INDEX idx_uid")
+	require.Equal(t, []string{"add indexes"}, pending(t, old))
+	require.NoError(t, unchanged(t, old).Migrate(t.Context(), nil))
+	require.Empty(t, pending(t, old))
+	require.Equal(t, want, shape(t, old))
 }
 
 // shape returns the columns and the indexes of the table of objects.

@@ -74,16 +74,16 @@ func dsn(t testing.TB, variable string) string {
 // those that it gets at once.
 var creating sync.Mutex
 
-// database makes an empty database for one test on a server, and drops it behind
-// it.
-func database(t testing.TB, driver, serverDSN string) string {
+// database makes an empty database for one test on a server, with options if there are
+// any, and drops it behind it.
+func database(t testing.TB, driver, serverDSN string, options ...string) string {
 	t.Helper()
 	creating.Lock()
 	defer creating.Unlock()
 	name := "test_" + strings.ToLower(rand.Text())
 	server, err := sql.Open(driver, serverDSN)
 	require.NoError(t, err)
-	_, err = server.ExecContext(t.Context(), "CREATE DATABASE "+name)
+	_, err = server.ExecContext(t.Context(), strings.Join(append([]string{"CREATE DATABASE", name}, options...), " "))
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		creating.Lock()
@@ -102,9 +102,12 @@ func database(t testing.TB, driver, serverDSN string) string {
 	return name
 }
 
-func postgres(t testing.TB) map[string]any {
+func postgres(t testing.TB) map[string]any { return postgresWith(t) }
+
+// postgresWith returns the configuration of a database with options.
+func postgresWith(t testing.TB, options ...string) map[string]any {
 	server := dsn(t, "TEST_POSTGRES_DSN")
-	name := database(t, "pgx", server)
+	name := database(t, "pgx", server, options...)
 	return map[string]any{
 		"type": "postgres", "dsn": regexp.MustCompile(`dbname=\S+`).ReplaceAllString(server, "dbname="+name),
 		"connPool": map[string]any{"maxOpenConns": 8, "maxIdleConns": 2}, "postgres": map[string]any{"fieldIndex": true},
