@@ -21,8 +21,11 @@ type Profile struct {
 	// Rounds, and for how long a server is asked the same in each of them.
 	Rounds int
 	Round  time.Duration
-	// Lists is for whole lists, Writes for writes, Pages for the page in the middle.
-	Lists, Writes, Pages bool
+	// Lists is for whole lists, Writes for writes.
+	Lists, Writes bool
+	// Depth is how many pods stand before the page that is compared with the first one; 0:
+	// none is.
+	Depth int
 	// Buffers is the memory of PostgreSQL's own cache.
 	Buffers string
 	// FieldIndex has the storage layer index fields, if it can in that database.
@@ -40,8 +43,8 @@ func profiles() map[string]Profile {
 		"small": {Name: "small", Fleet: pods(200), Rounds: 3, Round: 200 * time.Millisecond, Lists: true, Writes: true, Buffers: "256MB"},
 		"pods":  {Name: "pods", Fleet: pods(2000), Rounds: 6, Round: time.Second, Lists: true, Writes: true, Buffers: "1GB"},
 		"million": {
-			Name: "million", Rounds: 3, Round: time.Second, Pages: true, Buffers: "3GB", FieldIndex: true,
-			Fleet: fleet.Fleet{Seed: seed, Clusters: 50, Namespaces: 50, Apps: 1250, App: fleet.App{ReplicaSets: 2, Pods: 8, Services: 1, ConfigMaps: 2, Secrets: 1, Slices: 1}},
+			Name: "million", Rounds: 3, Round: time.Second, Depth: 500_000, Buffers: "3GB", FieldIndex: true,
+			Fleet: fleet.Fleet{Seed: seed, Clusters: 50, Namespaces: 50, Apps: 1250, App: fleet.App{ReplicaSets: 2, Pods: 9, Services: 1, ConfigMaps: 1, Secrets: 1, Slices: 1}},
 		},
 	}
 }

@@ -77,20 +77,20 @@ func (s *suite) rows() []row {
 			row{name: "list-all-metadata", title: "list all, metadata", request: with(everything, func(r *request) { r.accept = asMetadata })},
 		)
 	}
-	if s.Profile.Pages {
-		middle := with(first, func(r *request) { r.offset = f.Pods() / 2 })
-		middle.query = values("continue", s.middle())
+	if s.Profile.Depth > 0 {
+		deep := with(first, func(r *request) { r.offset = s.Profile.Depth })
+		deep.query = values("continue", s.behind(deep.offset))
 		all = append(all,
 			row{name: "page-first", title: "first page of 500", request: first},
-			row{name: "page-middle", title: fmt.Sprintf("page of 500 behind %d", middle.offset), request: middle},
+			row{name: "page-deep", title: fmt.Sprintf("page of 500 behind %d", deep.offset), request: deep},
 		)
 	}
 	return slices.DeleteFunc(all, func(r row) bool { return !s.wants(r.name) })
 }
 
-// middle returns the token for the page in the middle of all pods, by which a client who
-// reads page after page would come there.
-func (s *suite) middle() string {
+// behind returns the token for the page behind so many pods, by which a client who reads
+// page after page would come there.
+func (s *suite) behind(depth int) string {
 	var keys []object.Key
 	for o := range s.Profile.Fleet.All() {
 		if o.Kind == "Pod" {
@@ -99,5 +99,5 @@ func (s *suite) middle() string {
 	}
 	slices.SortFunc(keys, object.Key.Compare)
 	q := query.Query{Types: []query.Type{{Version: "v1", Resource: "pods"}}}
-	return q.ContinueAfter(&object.Object{Key: keys[len(keys)/2-1]})
+	return q.ContinueAfter(&object.Object{Key: keys[depth-1]})
 }
