@@ -40,7 +40,7 @@ func ownedTwice(d Dialect, n int) string {
 }
 
 // Created is what the index is for that begins with the type and the time: without
-// statistics the planner would take it for as good as the unique one for any list of a
+// statistics the planner may take it for as good as the unique one for any list of a
 // type, and sort. It does not consider it for those that don't say this.
 func (postgres) Created() Expr { return Expr{SQL: everCreated} }
 
