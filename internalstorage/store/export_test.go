@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 
 	"clusterpedia.io/internalstorage/dialect"
 	"clusterpedia.io/storage-api/query"
@@ -21,3 +22,6 @@ func (s *Store) ListStatement(q *query.Query) (dialect.Expr, error) {
 func (s *Store) Setting(ctx context.Context, text string) (value string, err error) {
 	return value, s.writer.WithContext(ctx).Raw(text).Scan(&value).Error
 }
+
+// Reader returns the pool of those who read, with its settings.
+func (s *Store) Reader() (*sql.DB, error) { return s.reader.DB() }

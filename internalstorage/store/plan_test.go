@@ -176,6 +176,23 @@ func TestPlansOfOrders(t *testing.T) {
 	}
 }
 
+// TestSeekCost has the planner of PostgreSQL think of disks as the servers' configuration says,
+// if it says something.
+func TestSeekCost(t *testing.T) {
+	t.Parallel()
+	for more, want := range map[string]string{"": "1.1", " random_page_cost=2": "2"} {
+		config := postgres(t)
+		config["dsn"] = config["dsn"].(string) + more
+		st := open(t, config).(*store.Store)
+		reader, err := st.Reader()
+		require.NoError(t, err)
+		var cost string
+		require.NoError(t, reader.QueryRowContext(t.Context(), "SHOW random_page_cost").Scan(&cost))
+		require.Equal(t, want, cost)
+		require.NoError(t, st.Close(t.Context()))
+	}
+}
+
 // goldenPlans compares the plans of queries with those that are kept.
 func goldenPlans(t *testing.T, name string, config map[string]any, of []planned) {
 	t.Helper()
@@ -209,6 +226,11 @@ func goldenPlans(t *testing.T, name string, config map[string]any, of []planned)
 		_, err := db.ExecContext(t.Context(), statement)
 		require.NoError(t, err)
 	}
+	reader := db
+	if driver == "pgx" { // whose readers have settings of their own
+		reader, err = st.Reader()
+		require.NoError(t, err)
+	}
 	var plans strings.Builder
 	for _, p := range of {
 		if len(p.query.Order) > 0 && name == "MariaDB, adopted" {
@@ -217,7 +239,7 @@ func goldenPlans(t *testing.T, name string, config map[string]any, of []planned)
 		p.query.Limit = 100
 		statement, err := st.ListStatement(&p.query)
 		require.NoError(t, err)
-		fmt.Fprintf(&plans, "%s\n%s\n", p.name, plan(t, db, driver, statement.SQL, statement.Args))
+		fmt.Fprintf(&plans, "%s\n%s\n", p.name, plan(t, reader, driver, statement.SQL, statement.Args))
 	}
 	file := strings.ReplaceAll(strings.ToLower(name), " that sorts bytewise", "") // finds all in the same way
 	golden(t, filepath.Join("testdata", "plans", strings.ReplaceAll(file, ", ", "-")+".txt"), plans.String())
