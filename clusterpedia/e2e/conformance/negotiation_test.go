@@ -95,6 +95,7 @@ func TestNegotiation(t *testing.T) {
 	m := &mirrored{d, &http.Client{Transport: transport}, ""}
 
 	t.Run("all", func(t *testing.T) { m.compareAll(t, askings()) })
+	t.Run("columns", m.testColumns)
 	t.Run("HTTP 1.0", m.testHTTP10)
 	t.Run("audited", m.testAudited)
 }

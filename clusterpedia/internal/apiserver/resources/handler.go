@@ -179,7 +179,7 @@ func (h *Handler) Serve(w http.ResponseWriter, req *http.Request, cluster, path 
 		discovery.NotFound(w)
 		return
 	}
-	s, err := h.scope(resource)
+	s, err := h.scope(req.Context(), resource)
 	if err != nil {
 		h.fail(w, req, apierrors.NewInternalError(err))
 		return
@@ -378,13 +378,13 @@ func forStockHandler(req *http.Request, verb string) *http.Request {
 	return &stock
 }
 
-func (h *Handler) scope(r discovery.Resource) (*scope, error) {
+func (h *Handler) scope(ctx context.Context, r discovery.Resource) (*scope, error) {
 	h.lock.Lock()
 	defer h.lock.Unlock()
 	if s, ok := h.scopes[r]; ok {
 		return s, nil
 	}
-	s, err := newScope(r, h.Scheme, h.printer)
+	s, err := newScope(ctx, r, h.Scheme, h.printer)
 	if err != nil {
 		return nil, err
 	}

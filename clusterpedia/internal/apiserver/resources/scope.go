@@ -5,6 +5,7 @@
 package resources
 
 import (
+	"context"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -39,8 +40,8 @@ type scope struct {
 	newList func() (runtime.Object, error)
 }
 
-func newScope(r discovery.Resource, scheme *builtin.Scheme, printer *table.Printer) (*scope, error) {
-	s := &scope{resource: r, columns: printer.Columns(schema.GroupKind{Group: r.Group, Kind: r.Kind})}
+func newScope(ctx context.Context, r discovery.Resource, scheme *builtin.Scheme, printer *table.Printer) (*scope, error) {
+	s := &scope{resource: r, columns: printer.Columns(ctx, schema.GroupKind{Group: r.Group, Kind: r.Kind})}
 	s.Namer = handlers.ContextBasedNaming{Namer: meta.NewAccessor(), ClusterScoped: !r.Namespaced}
 	s.Resource = r.GroupVersionResource
 	s.Kind = r.GroupVersion().WithKind(r.Kind)

@@ -15,7 +15,7 @@ import (
 // rows prints a pod in both ways; the second is missing if readPod refuses it.
 func rows(t *testing.T, scheme *builtin.Scheme, doc []byte) (whole, quick []any) {
 	t.Helper()
-	columns := NewPrinter(scheme).Columns(schema.GroupKind{Kind: "Pod"})
+	columns := NewPrinter(scheme).Columns(t.Context(), schema.GroupKind{Kind: "Pod"})
 	obj, err := scheme.Decode(doc)
 	if err == nil {
 		row, err := columns.Row(t.Context(), "c", obj)

@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/kube-aggregator/pkg/apis/apiregistration"
+	apiservice "k8s.io/kube-aggregator/pkg/registry/apiservice/etcd"
 	"k8s.io/kubernetes/pkg/printers"
 	printersinternal "k8s.io/kubernetes/pkg/printers/internalversion"
 
@@ -64,11 +66,16 @@ func Custom(ctx context.Context, defined []apiextensionsv1.CustomResourceColumnD
 	if err != nil {
 		return Columns{}, err
 	}
-	head, err := custom.ConvertToTable(ctx, &unstructured.UnstructuredList{}, nil)
+	return convertedBy(ctx, custom, &unstructured.UnstructuredList{})
+}
+
+// convertedBy returns the columns of a convertor, as it prints an empty list.
+func convertedBy(ctx context.Context, convertor rest.TableConvertor, empty runtime.Object) (Columns, error) {
+	head, err := convertor.ConvertToTable(ctx, empty, nil)
 	if err != nil {
 		return Columns{}, err
 	}
-	return Columns{Definitions: append([]metav1.TableColumnDefinition{clusterColumn}, head.ColumnDefinitions...), custom: custom}, nil
+	return Columns{Definitions: append([]metav1.TableColumnDefinition{clusterColumn}, head.ColumnDefinitions...), custom: convertor}, nil
 }
 
 var (
@@ -77,11 +84,23 @@ var (
 	createdColumn = metav1.TableColumnDefinition{Name: "Created At", Type: "date", Description: metav1.ObjectMeta{}.SwaggerDoc()["creationTimestamp"]}
 )
 
+// Two compiled-in kinds are not printed as the others: APIServices by the kube-aggregator, and
+// the other one by nobody, though there are columns for it.
+var (
+	apiServices          = schema.GroupKind{Group: apiregistration.GroupName, Kind: "APIService"}
+	csiStorageCapacities = schema.GroupKind{Group: "storage.k8s.io", Kind: "CSIStorageCapacity"}
+)
+
 // Columns returns the columns of a kind: those of kubectl if it is compiled in and
 // kubectl has any, else the name and the time of creation.
-func (p *Printer) Columns(kind schema.GroupKind) Columns {
+func (p *Printer) Columns(ctx context.Context, kind schema.GroupKind) Columns {
+	if kind == apiServices {
+		if columns, err := convertedBy(ctx, &apiservice.REST{}, &apiregistration.APIServiceList{}); err == nil {
+			return columns
+		}
+	}
 	internal := schema.GroupVersion{Group: kind.Group, Version: runtime.APIVersionInternal}
-	if list, err := p.scheme.Runtime().New(internal.WithKind(kind.Kind + "List")); err == nil {
+	if list, err := p.scheme.Runtime().New(internal.WithKind(kind.Kind + "List")); err == nil && kind != csiStorageCapacities {
 		if head, err := p.generator.GenerateTable(list, printers.GenerateOptions{Wide: true}); err == nil {
 			return Columns{Definitions: slices.Insert(head.ColumnDefinitions, 0, clusterColumn), generator: p.generator, pods: kind == schema.GroupKind{Kind: "Pod"}}
 		}
