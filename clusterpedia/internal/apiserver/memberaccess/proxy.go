@@ -94,7 +94,7 @@ func (p *Proxy) Methods() []string {
 // to see: one that reads. What does more needs a flag, whether it asks to be passed on or not.
 func (p *Proxy) ServeForward(w http.ResponseWriter, req *http.Request, cluster string, info *request.RequestInfo) {
 	switch {
-	case p.ProxyPath: // which lets everything through
+	case cluster == "", p.ProxyPath: // of nobody, or with a flag that lets everything through
 	case connects(req, info):
 		if !p.ServeSubresource(w, req, cluster, info) {
 			p.Fail(w, req, ErrNoSubresource())

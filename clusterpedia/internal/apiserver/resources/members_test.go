@@ -242,6 +242,8 @@ func TestForwarding(t *testing.T) {
 		"a shell by header, unsynced":     {config: memberaccess.Config{ForwardUnsynced: true}, path: "/one/api/v1/namespaces/default/pods/a/exec?command=x", header: shell, code: 500, body: "not found request scope or resource storage"},
 		"a shell by header, allowed":      {allowed: subresources, path: "/one/api/v1/namespaces/default/pods/a/exec?command=x", header: []string{forwardHeader, "true"}, code: 400, body: "Upgrade request required"},
 		"a shell by header and POST":      {allowed: subresources, method: http.MethodPost, path: "/one/api/v1/namespaces/default/pods/a/exec", header: []string{forwardHeader, "true"}, code: 400, body: "Upgrade request required"},
+		"a shell by header, no cluster":   {path: "/all/api/v1/namespaces/default/pods/a/exec?command=x", header: shell, code: 400, body: "please specify the cluster name when using proxy model."},
+		"a write by header, no cluster":   {allowed: subresources, method: http.MethodPost, path: "/all/api/v1/namespaces/default/pods", header: []string{forwardHeader, "true"}, code: 400, body: "please specify the cluster name when using proxy model."},
 		"a port by header":                {path: "/one/api/v1/namespaces/default/pods/a/portforward", header: shell, code: 500, body: "not found request scope or resource storage"},
 		"an application by header":        {path: "/one/api/v1/namespaces/default/services/a/proxy/x", header: []string{forwardHeader, "true"}, code: 500, body: "not found request scope or resource storage"},
 		"a node by header":                {config: memberaccess.Config{ForwardUnsynced: true}, path: "/one/api/v1/nodes/n/proxy/run", header: []string{forwardHeader, "true"}, code: 500, body: "not found request scope or resource storage"},
