@@ -60,8 +60,9 @@
 // # Beyond cases
 //
 // TestDifferential asks all storages the same generated searches. TestPagesUnderWrites
-// reads lists while objects come and go. TestLiveWatch follows changes, and TestRightsOfWatches
-// those of rights. TestStart starts servers that must refuse to.
+// reads lists while objects come and go. TestLiveWatch follows changes, TestLongStreams for
+// longer than other requests may take, and TestRightsOfWatches those of rights. TestStart
+// starts servers that must refuse to.
 //
 // TestNegotiation compares the answers with those of a real kube-apiserver. TestBrokenObjects
 // copies what no kube-apiserver gives, TestManyNamespaces more than reviews can be made of,

@@ -168,6 +168,8 @@ func TestManyNamespaces(t *testing.T) {
 	}
 	both := "1/coredns-rs-0 1/coredns-rs-1 2/coredns-rs-0 2/coredns-rs-1"
 	require.NoError(t, d.check(ctx, &Case{As: "hugo", Server: server, Expect: Expect{Objects: &both}}, "M/api/v1/namespaces/kube-system/pods"))
+	// He names the one namespace in which he may list, of which there is no need to ask for all.
+	require.NoError(t, d.check(ctx, &Case{As: "hugo", Server: server, Expect: Expect{Items: new(0)}}, "C(great)/api/v1/pods?namespaces=kube-system"))
 }
 
 // names lists as lars, whose rights change.

@@ -165,6 +165,49 @@ func TestWatchTimeout(t *testing.T) {
 	require.Less(t, time.Since(begin), 30*time.Second)
 }
 
+// beyondRequests is longer than other requests may take, with the time that the end of their
+// answers may take.
+const beyondRequests = 68 * time.Second
+
+// TestLongStreams follows changes for a while in which nothing happens, and in which any other
+// request would end: those that the storage layer tells, and those that a member tells itself.
+func TestLongStreams(t *testing.T) {
+	t.Parallel()
+	for storage, c := range map[string]*Case{
+		memory: {URL: list{"M/api/v1/configmaps?watch=true"}},
+		sqlite: {URL: list{"C(cluster-1)/api/v1/configmaps?watch=true"}, Header: map[string]string{"X-Clusterpedia-Forward": "true"}},
+	} {
+		t.Run(storage, func(t *testing.T) {
+			t.Parallel()
+			d := shared.deployment(t, storage)
+			ctx, cancel := context.WithTimeout(t.Context(), beyondRequests+syncLimit)
+			defer cancel()
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.URL()+expand(c.URL[0]), nil)
+			require.NoError(t, err)
+			req.Header.Set("Authorization", "Bearer "+users()["admin"])
+			for name, value := range c.Header {
+				req.Header.Set(name, value)
+			}
+			resp, err := (&http.Client{Transport: d.client.Transport}).Do(req)
+			require.NoError(t, err)
+			defer resp.Body.Close()
+			require.Equal(t, http.StatusOK, resp.StatusCode)
+			require.Equal(t, storage == sqlite, resp.Header.Get("Echo-Member") == "cluster-1", "of the member itself")
+			<-time.After(beyondRequests)
+			d.members[0].put(configMaps, configMap("late", "goes"))
+			t.Cleanup(func() { d.members[0].remove(configMaps, "default", "late") })
+			for events := json.NewDecoder(resp.Body); ; {
+				var e event
+				require.NoError(t, events.Decode(&e), "it was cut off")
+				if metadata, _ := e.Object["metadata"].(document); metadata["name"] == "late" {
+					require.Equal(t, "ADDED", e.Type)
+					return
+				}
+			}
+		})
+	}
+}
+
 // TestDeletionTime is case 217 of the contract: an object that is not deleted after all has
 // no deletion time in its row.
 //

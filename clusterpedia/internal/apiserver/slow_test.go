@@ -96,21 +96,21 @@ func TestUnreadAnswers(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, "linelineline", string(lines))
 			if version == 1 {
-				testConnection(t, server, late, limit+5*grace)
+				testConnection(t, server, late, watch, limit+5*grace)
 			}
 		})
 	}
 }
 
 // testConnection sends requests one after the other, each when the deadline of the one before
-// is over.
-func testConnection(t *testing.T, server *httptest.Server, late string, pause time.Duration) {
+// is over, which is none of a watch's.
+func testConnection(t *testing.T, server *httptest.Server, late, watch string, pause time.Duration) {
 	t.Helper()
 	conn, err := (&tls.Dialer{Config: server.Client().Transport.(*http.Transport).TLSClientConfig}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
 	require.NoError(t, err)
 	defer func() { _ = conn.Close() }()
 	answers := bufio.NewReader(conn)
-	for _, sent := range [][2]string{{"/short", "ok"}, {late, `"code":504`}, {"/short", "ok"}} {
+	for _, sent := range [][2]string{{"/short", "ok"}, {late, `"code":504`}, {"/short", "ok"}, {watch, "linelineline"}} {
 		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: example.com\r\n\r\n", sent[0])
 		answer, err := http.ReadResponse(answers, nil)
 		require.NoError(t, err)

@@ -137,6 +137,7 @@ func newHandler(t *testing.T, st storage.Storage, changes ...func(*resources.Con
 				{Resources: []clusterv1alpha2.ClusterResourceStatus{one("pods", "Pod"), one("nodes", "Node")}},
 				{Group: "apps", Resources: []clusterv1alpha2.ClusterResourceStatus{one("deployments", "Deployment")}},
 				{Group: "example.io", Resources: []clusterv1alpha2.ClusterResourceStatus{one("widgets", "Widget")}},
+				{Group: "policy", Resources: []clusterv1alpha2.ClusterResourceStatus{one("podsecuritypolicies", "PodSecurityPolicy")}}, // which this release does not know any more
 			},
 		}}
 		if healthy != "" {
@@ -213,6 +214,8 @@ func TestStatusCodes(t *testing.T) {
 		{"/all/api/v1/pods", "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io", 406, "PartialObjectMetadata"},
 		{"/all/apis/example.io/v1/widgets", "application/vnd.kubernetes.protobuf", 406, "only the following media types are accepted"},
 		{"/all/apis/example.io/v2/widgets", asJSON, 404, "404 page not found\n"},
+		{"/all/apis/policy/v1/podsecuritypolicies", asJSON, 200, `"kind":"PodSecurityPolicyList"`},
+		{"/all/apis/policy/v1/podsecuritypolicies", asTable, 200, `"Created At"`},
 		{"/all/api/v1/watch", asJSON, 404, "404 page not found\n"},
 		{"/one/apis/apps/v1/proxy/", asJSON, 404, "404 page not found\n"},
 		{"/all/version", asJSON, 200, `"gitVersion"`},
