@@ -183,8 +183,9 @@ func (q *queue) close() {
 	defer q.mu.Unlock()
 	q.hold(-q.held)
 	q.closed = true
-	// Nobody writes it any more, and whoever holds the writer may do so for long.
-	q.entries, q.taken, q.byKey, q.bytes, q.aside = nil, nil, nil, 0, newAside()
+	// Nobody writes it any more, and whoever holds the writer may do so for long. It must not
+	// pass for written.
+	q.entries, q.taken, q.byKey, q.bytes, q.aside, q.barriers = nil, nil, nil, 0, newAside(), nil
 }
 
 func (q *queue) wake() {
@@ -313,6 +314,10 @@ func (q *queue) reached() []barrier {
 
 func (q *queue) barrier(done func()) {
 	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return
+	}
 	q.barriers = append(q.barriers, barrier{below: q.next, done: done})
 	reached := q.reached()
 	q.mu.Unlock()

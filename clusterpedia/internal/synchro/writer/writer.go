@@ -137,7 +137,7 @@ func New(o Options) *Writer {
 func (w *Writer) Enqueue(ctx context.Context, c Change) error { return w.queue.push(ctx, c) }
 
 // WhenWritten calls done when all changes that were enqueued before are written or
-// rejected. done must not wait.
+// rejected; not if Run ends before. done must not wait.
 func (w *Writer) WhenWritten(done func()) { w.queue.barrier(done) }
 
 // Drop forgets the changes of a resource that aren't written yet, and waits until

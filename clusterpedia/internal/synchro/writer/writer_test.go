@@ -405,6 +405,25 @@ func TestFenced(t *testing.T) {
 	require.Zero(t, f.Queued(), "nothing of it is kept")
 }
 
+// TestWhatIsLeftIsNotWritten has a writer end before everything is written: nobody is told
+// that it is.
+func TestWhatIsLeftIsNotWritten(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, testLimits())
+	f.storage.FailWith(func(string, []storage.Change) error { return storage.Retryable(errors.New("connection refused")) })
+	var told atomic.Int64
+	tell := func() { told.Add(1) }
+	f.enqueue(t, put(pods, "a", "1"))
+	f.WhenWritten(tell)
+	f.start(t)
+	require.Eventually(t, func() bool { _, failed, _ := f.observer.counts(); return failed > 0 }, patience, tick)
+	f.stop()
+	require.ErrorIs(t, <-f.result, context.Canceled)
+	f.WhenWritten(tell)
+	require.NoError(t, f.Drop(t.Context(), pods))
+	require.Zero(t, told.Load())
+}
+
 func TestDrop(t *testing.T) {
 	t.Parallel()
 	limits := testLimits()
