@@ -292,6 +292,22 @@ func TestPruningWaitsForDeletions(t *testing.T) {
 	w.says("poddisruptionbudgets spec")
 }
 
+// TestPruningOfWhatIsRemoved has a resource be unselected before all of it was written anew,
+// and not be removed at once: whoever selects it again must know.
+func TestPruningOfWhatIsRemoved(t *testing.T) {
+	t.Parallel()
+	pod := storage.Resource{Version: "v1", Resource: "pods"}
+	c := &cluster{
+		changed: func() {}, removals: map[storage.Resource]*removal{pod: {}},
+		prunings: prunings{now: map[storage.Resource]pruning{pod: {"spec", true}}},
+	}
+	c.pruned(pod, "spec")
+	require.Equal(t, pruning{"spec", true}, c.prunings.now[pod])
+	clear(c.removals)
+	c.pruned(pod, "spec")
+	require.Equal(t, pruning{"spec", false}, c.prunings.now[pod])
+}
+
 // TestPrunedFieldsOfConvertedKinds prunes what is read in one version and stored in
 // another.
 func TestPrunedFieldsOfConvertedKinds(t *testing.T) {

@@ -126,10 +126,11 @@ func (c *cluster) mayWrite(resource storage.Resource) bool {
 	return c.prunings.saved[anything()].rewriting || saved.rewriting || saved == c.prunings.now[resource]
 }
 
-// pruned says that all objects of a resource that are stored lack just these fields.
+// pruned says that all objects of a resource that are stored lack just these fields, unless
+// they are being removed: then they were not written, and are not removed yet.
 func (c *cluster) pruned(resource storage.Resource, fields string) {
 	c.mu.Lock()
-	done := c.prunings.now[resource] == pruning{fields, true}
+	done := c.removals[resource] == nil && c.prunings.now[resource] == pruning{fields, true}
 	if done {
 		c.prunings.set(resource, pruning{fields: fields})
 	}
