@@ -92,7 +92,7 @@ func (c *cluster) rejected(refused storage.Resource, name objectName, err error)
 // objects would be.
 func (c *cluster) sortOut(selection negotiation.Selection, served *membercluster.Served) {
 	for resource, l := range c.leftovers {
-		switch negotiation.WhyAbsent(selection, served, resource) {
+		switch negotiation.WhyAbsent(selection, served, c.Kinds, resource) {
 		case negotiation.Undecided:
 			l.goneSince, l.asked = time.Time{}, nil
 			continue
@@ -149,7 +149,7 @@ func (c *cluster) notFound(l *leftover, served *membercluster.Served, resource s
 }
 
 // pathsOf returns where a member may have the objects of a stored resource: in any version
-// in which they were or could be read.
+// in which they were or could be read, but for those in which it serves others.
 func pathsOf(l *leftover, served *membercluster.Served, resource storage.Resource) []string {
 	versions := []string{resource.Version}
 	if l.spec != nil {
@@ -157,7 +157,9 @@ func pathsOf(l *leftover, served *membercluster.Served, resource storage.Resourc
 	}
 	if group := served.Group(resource.Group); group != nil {
 		for _, v := range group.Versions {
-			versions = append(versions, v.Version)
+			if !slices.ContainsFunc(v.Resources, func(r membercluster.Resource) bool { return r.Name == resource.Resource }) {
+				versions = append(versions, v.Version)
+			}
 		}
 	}
 	slices.Sort(versions)

@@ -185,6 +185,9 @@ func (m *Manager) handOver(ctx context.Context, p *v1alpha2.PediaCluster) error 
 	return m.updateStatus(ctx, p, func(status *v1alpha2.ClusterStatus) {
 		if c != nil {
 			c.writeStatus(status)
+		} else {
+			// What it says is an earlier manager's, which may have been killed.
+			setConditions(status, phase{reason: reasonShutdown, message: messageShutdown}.conditions(health{})...)
 		}
 		status.ShardingName = nil
 	})

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"clusterpedia.io/api/cluster/v1alpha2"
@@ -90,6 +91,73 @@ func TestMemberUpgradeWhileRunning(t *testing.T) {
 	w.shows("poddisruptionbudgets.v1=Syncing/", "Ready=True")
 	w.stored("poddisruptionbudgets default/a 102", "poddisruptionbudgets default/b 103")
 	require.NotContains(t, w.describe(), "v1beta1")
+}
+
+// TestVersionThatIsGone has the member serve one version of a custom resource less: that is
+// believed like the end of a resource.
+func TestVersionThatIsGone(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		code int
+		want []string
+	}{
+		"its path is gone, too":     {want: []string{"gadgets default/a 102", "gadgets default/b 103"}},
+		"its path answers":          {code: http.StatusOK, want: []string{"gadgets default/a 101", "gadgets default/a 102", "gadgets default/b 103"}},
+		"its path is not available": {code: http.StatusServiceUnavailable, want: []string{"gadgets default/a 101", "gadgets default/a 102", "gadgets default/b 103"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, gadgets("v1"), gadgets("v1beta1"))
+			w.member.Put(gadgets("v1beta1"), "default", "a", "ua", "")
+			w.member.Put(gadgets("v1"), "default", "a", "ua", "")
+			w.create(entry("example.io", "gadgets"))
+			w.run()
+			w.stored("gadgets default/a 101", "gadgets default/a 102")
+			w.shows("gadgets.v1=Syncing/", "gadgets.v1beta1=Syncing/")
+			var asked atomic.Int64
+			w.member.FailWith(func(r *http.Request) int {
+				if r.URL.Path == "/apis/example.io/v1beta1/gadgets" && r.URL.RawQuery == "limit=1" {
+					asked.Add(1)
+					return tc.code
+				}
+				return 0
+			})
+			w.stop()
+			w.member.Serve(gadgets("v1"))
+			w.run()
+			w.eventually(func() bool { return asked.Load() > 0 }, "not asked")
+			w.member.Put(gadgets("v1"), "default", "b", "ub", "")
+			w.stored(tc.want...)
+			// It is not wanted.
+			e := entry("example.io", "gadgets")
+			e.Versions = []string{"v1"}
+			w.selectOnly(e)
+			w.stored("gadgets default/a 102", "gadgets default/b 103")
+		})
+	}
+}
+
+// gadgets are a custom resource.
+func gadgets(version string) fakemember.Resource {
+	return fakemember.Resource{GroupVersion: schema.GroupVersion{Group: "example.io", Version: version}, Name: "gadgets", Kind: "Gadget", Namespaced: true}
+}
+
+// TestHandOverAfterAKill has a manager give a cluster away that one before it was copying
+// when it was killed: the status does not say any more that it is copied.
+func TestHandOverAfterAKill(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pods)
+	w.create(entry("", "pods"))
+	w.update(func(p *v1alpha2.PediaCluster) {
+		p.Finalizers = []string{Finalizer}
+		p.Spec.ShardingName, p.Status.ShardingName = "b", new(string)
+		for _, kind := range []string{v1alpha2.ValidatedCondition, v1alpha2.SynchroRunningCondition, v1alpha2.ClusterHealthyCondition, v1alpha2.ReadyCondition} {
+			meta.SetStatusCondition(&p.Status.Conditions, metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: "Before"})
+		}
+	})
+	w.run()
+	w.shows("SynchroRunning=False/Shutdown/"+messageShutdown, "ClusterHealthy=Unknown/MonitorStop/"+messageShutdown, "Ready=False/NotReady")
+	require.Nil(t, w.get().Status.ShardingName)
 }
 
 // TestDeadMembersHoldNobodyUp has the only worker meet members that take every connection

@@ -88,7 +88,7 @@ func TestWhyAbsentWhenExcluded(t *testing.T) {
 		{Version: "v1", Resource: "pods"}:                     Unselected,
 		{Group: "former.io", Version: "v1", Resource: "olds"}: Gone,
 	} {
-		require.Equal(t, want, WhyAbsent(s, served, resource), resource.String())
+		require.Equal(t, want, WhyAbsent(s, served, kinds(), resource), resource.String())
 	}
 }
 

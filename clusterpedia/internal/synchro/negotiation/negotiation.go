@@ -71,18 +71,43 @@ const (
 )
 
 // WhyAbsent says why Negotiate, called with the same selection and answer, doesn't
-// return a resource that is stored.
-func WhyAbsent(selection Selection, served *membercluster.Served, stored storage.Resource) Absence {
+// return a resource that is stored. A version of a custom resource is gone if the member
+// serves others alone: its objects are stored for themselves.
+func WhyAbsent(selection Selection, served *membercluster.Served, kinds Kinds, stored storage.Resource) Absence {
 	switch {
 	case !selection.maySelect(stored.Group), selection.excludes(stored.Group, stored.Resource, singular(served, stored)):
 		return Unselected
 	case !served.Complete(stored.Group), selection.AllCustomResources && served.CustomGroups == nil:
 		return Undecided
 	}
-	if group := served.Group(stored.Group); group != nil && find(group, stored.Resource) != "" {
-		return Unselected
+	group := served.Group(stored.Group)
+	if group == nil || find(group, stored.Resource) == "" {
+		return Gone
 	}
-	return Gone
+	n := negotiator{kinds: kinds, served: served, selection: selection}
+	if n.lacks(group, stored) {
+		return Gone
+	}
+	return Unselected
+}
+
+// lacks reports whether the user may want a version of a resource that the member serves in
+// others alone. Of compiled-in kinds the user has no choice of versions.
+func (n *negotiator) lacks(group *membercluster.Group, stored storage.Resource) bool {
+	for _, version := range group.Versions {
+		for _, r := range version.Resources {
+			if r.Name != stored.Resource {
+				continue
+			}
+			if version.Version == stored.Version || len(n.kinds.Versions(schema.GroupKind{Group: group.Name, Kind: r.Kind})) > 0 {
+				return false
+			}
+		}
+	}
+	return slices.ContainsFunc(n.expand(n.selection), func(entry v1alpha2.ClusterGroupResources) bool {
+		return entry.Group == group.Name && slices.Contains(n.names(group, entry), stored.Resource) &&
+			(len(entry.Versions) == 0 || slices.Contains(entry.Versions, All) || slices.Contains(entry.Versions, stored.Version))
+	})
 }
 
 // Resource is one version of a resource that is to be synced.

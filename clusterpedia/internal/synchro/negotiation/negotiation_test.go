@@ -183,16 +183,43 @@ func TestWhyAbsent(t *testing.T) {
 	s := Selection{Resources: []v1alpha2.ClusterGroupResources{entry("apps", "deployments"), entry("gone.io", "*"), entry("half.io", "*")}}
 	served := member()
 	served.Groups = append(served.Groups, group("half.io", version("v1"), membercluster.Version{Version: "v2", Unknown: true}))
-	require.Equal(t, Unselected, WhyAbsent(s, served, stored("", "pods")))
-	require.Equal(t, Unselected, WhyAbsent(s, served, stored("apps", "deployments")))
-	require.Equal(t, Gone, WhyAbsent(s, served, stored("apps", "olds")))
-	require.Equal(t, Gone, WhyAbsent(s, served, stored("gone.io", "things")))
-	require.Equal(t, Undecided, WhyAbsent(s, served, stored("half.io", "things")))
+	require.Equal(t, Unselected, WhyAbsent(s, served, kinds(), stored("", "pods")))
+	require.Equal(t, Unselected, WhyAbsent(s, served, kinds(), stored("apps", "deployments")))
+	require.Equal(t, Gone, WhyAbsent(s, served, kinds(), stored("apps", "olds")))
+	require.Equal(t, Gone, WhyAbsent(s, served, kinds(), stored("gone.io", "things")))
+	require.Equal(t, Undecided, WhyAbsent(s, served, kinds(), stored("half.io", "things")))
 	s.AllCustomResources = true
-	require.Equal(t, Gone, WhyAbsent(s, served, stored("former.io", "things")))
+	require.Equal(t, Gone, WhyAbsent(s, served, kinds(), stored("former.io", "things")))
 	served.CustomGroups = nil
-	require.Equal(t, Undecided, WhyAbsent(s, served, stored("former.io", "things")))
+	require.Equal(t, Undecided, WhyAbsent(s, served, kinds(), stored("former.io", "things")))
 	require.False(t, s.AllResources())
 	s.Resources = []v1alpha2.ClusterGroupResources{entry("*", "*")}
 	require.True(t, s.AllResources())
+}
+
+// TestWhyAVersionIsAbsent has resources that the member serves, in this version or in others.
+func TestWhyAVersionIsAbsent(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		entry  v1alpha2.ClusterGroupResources
+		all    bool
+		stored storage.Resource
+		want   Absence
+	}{
+		"not served":                       {entry: entry("example.io", "widget"), stored: storage.Resource{Group: "example.io", Version: "v2", Resource: "widgets"}, want: Gone},
+		"not served, of all versions":      {entry: entry("example.io", "*", "*"), stored: storage.Resource{Group: "example.io", Version: "v2", Resource: "widgets"}, want: Gone},
+		"not served, of all custom ones":   {all: true, stored: storage.Resource{Group: "example.io", Version: "v2", Resource: "widgets"}, want: Gone},
+		"not served, of some versions":     {entry: entry("example.io", "widgets", "v1", "v2"), stored: storage.Resource{Group: "example.io", Version: "v2", Resource: "widgets"}, want: Gone},
+		"not served, of other versions":    {entry: entry("example.io", "widgets", "v1"), stored: storage.Resource{Group: "example.io", Version: "v2", Resource: "widgets"}, want: Unselected},
+		"not served, of another resource":  {entry: entry("example.io", "gadgets"), stored: storage.Resource{Group: "example.io", Version: "v2", Resource: "widgets"}, want: Unselected},
+		"served behind the first three":    {entry: entry("example.io", "widgets"), stored: storage.Resource{Group: "example.io", Version: "v1alpha1", Resource: "widgets"}, want: Unselected},
+		"stored in one that is not served": {entry: entry("policy", "podsecuritypolicies"), stored: storage.Resource{Group: "policy", Version: "v1", Resource: "poddisruptionbudgets"}, want: Unselected},
+		"member is too new":                {entry: entry("future.k8s.io", "*"), stored: storage.Resource{Group: "future.k8s.io", Version: "v1", Resource: "things"}, want: Unselected},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := Selection{Resources: []v1alpha2.ClusterGroupResources{test.entry}, AllCustomResources: test.all}
+			require.Equal(t, test.want, WhyAbsent(s, member(), kinds(), test.stored))
+		})
+	}
 }
