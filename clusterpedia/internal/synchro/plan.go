@@ -40,9 +40,8 @@ func (c *cluster) apply(selection negotiation.Selection, served *membercluster.S
 		next = append(next, r)
 	}
 	for _, r := range current {
-		r.stop("")
 		spec := r.Resource
-		c.leftovers[r.Storage] = &leftover{known: r.known, spec: &spec}
+		c.leftovers[r.Storage] = &leftover{known: r.end(), spec: &spec}
 	}
 	c.mu.Lock()
 	changed := !c.negotiated || !slices.Equal(c.resources, next)
@@ -62,8 +61,7 @@ func (c *cluster) apply(selection negotiation.Selection, served *membercluster.S
 func (c *cluster) replace(old *resource, spec negotiation.Resource) *resource {
 	known := newKnown()
 	if old != nil {
-		old.stop("")
-		known = old.known
+		known = old.end()
 	} else if l := c.leftovers[spec.Storage]; l != nil {
 		known = l.known
 		delete(c.leftovers, spec.Storage)

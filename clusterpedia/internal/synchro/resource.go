@@ -163,6 +163,15 @@ func (r *resource) stop(reason string) {
 	r.state.stopped(reason)
 }
 
+// end stops it for good, and returns what is known of the stored objects.
+func (r *resource) end() *known {
+	r.stop("")
+	if r.reflector.Doubted() {
+		r.known.doubtAll()
+	}
+	return r.known
+}
+
 // BeginList implements reflector.Sink.
 func (r *resource) BeginList() {
 	r.known.beginList()

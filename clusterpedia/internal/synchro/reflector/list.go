@@ -38,8 +38,9 @@ func (r *Reflector) list(ctx context.Context) (string, error) {
 	case <-r.relist:
 	default:
 	}
-	if r.doubts() {
+	if r.Doubted() {
 		r.Logger.Info("The member was restored from a backup, as other resources show: list all, and write it again", "path", r.Path)
+		r.Sink.BeginList() // a list that was not read to its end is no better
 		r.behind()
 	}
 	for attempt := 1; ; attempt++ {

@@ -119,6 +119,8 @@ type Reflector struct {
 	// broken is when the last watch ended, or Run was first called; restored when Behind
 	// was last called. Zero: never.
 	broken, restored time.Time
+	// watching says that a watch runs.
+	watching bool
 	// doubted says that what is known may be of before the member was restored.
 	doubted bool
 
@@ -160,7 +162,7 @@ func (r *Reflector) Forget() { r.version = "" }
 
 // Resumes reports whether the next call of Run begins with a watch, since an earlier
 // one has listed everything. It must not be called while Run runs.
-func (r *Reflector) Resumes() bool { return r.version != "" && !r.doubts() }
+func (r *Reflector) Resumes() bool { return r.version != "" && !r.Doubted() }
 
 // Doubt says that the member was restored from a backup after the time given. Unless the
 // reflector has watched since without a break, or has seen it by itself, it calls Behind
@@ -169,14 +171,15 @@ func (r *Reflector) Resumes() bool { return r.version != "" && !r.doubts() }
 func (r *Reflector) Doubt(since time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.broken.Before(since) || r.restored.After(r.broken) {
+	if r.watching && r.broken.Before(since) || r.restored.After(r.broken) {
 		return
 	}
 	r.doubted = true
 	r.Relist()
 }
 
-func (r *Reflector) doubts() bool {
+// Doubted reports whether Doubt wants a list that has not begun.
+func (r *Reflector) Doubted() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.doubted
@@ -216,7 +219,7 @@ func (r *Reflector) Run(ctx context.Context) {
 		r.broken = time.Now()
 	}
 	r.mu.Unlock()
-	if r.doubts() {
+	if r.Doubted() {
 		r.version = ""
 	}
 	listed := false

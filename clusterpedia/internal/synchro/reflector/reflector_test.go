@@ -394,7 +394,7 @@ func TestDoubt(t *testing.T) {
 				{"limit=2", list("13", "")},
 				{"watch=true resourceVersion=13", silence("")},
 			},
-			want: []string{"begin", "end", "watching", "watching", "behind", "begin", "end", "watching"},
+			want: []string{"begin", "end", "watching", "watching", "begin", "behind", "begin", "end", "watching"},
 		},
 		"has seen it by itself": {
 			watches: 2,
@@ -419,6 +419,44 @@ func TestDoubt(t *testing.T) {
 				r.Doubt(test.since)
 				r.Relist() // by which it tells what it does
 			}, test.want)
+		})
+	}
+}
+
+// TestDoubtWithoutAWatch has another reflector see that the member was restored, while this
+// one has no watch that could have lasted.
+func TestDoubtWithoutAWatch(t *testing.T) {
+	t.Parallel()
+	const silent = "failed list /api/v1/pods: the member sent nothing for 200ms"
+	for name, test := range map[string]struct {
+		before []step
+		// hangs is what is asked for in vain when the doubt comes.
+		hangs string
+		want  []string
+	}{
+		"the watch is refused": {
+			before: []step{{"limit=2", list("10", "")}, {"watch=true", fails(403, "Forbidden")}},
+			hangs:  "limit=1",
+			want:   []string{"begin", "end", "failed watch /api/v1/pods: told to", silent},
+		},
+		"in the middle of a list": {
+			before: []step{{"limit=2", list("10", "p2", "a 1")}},
+			hangs:  "continue=p2",
+			want:   []string{"begin", "listed a 1", silent},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			asked := make(chan struct{})
+			steps := append(test.before,
+				step{test.hangs, func(_ http.ResponseWriter, r *http.Request) { close(asked); <-r.Context().Done() }},
+				step{"limit=2 !continue", list("12", "")},
+				step{"watch=true resourceVersion=12", silence("")},
+			)
+			play(t, steps, func(r *Reflector, _ *journal) {
+				<-asked
+				r.Doubt(time.Now().Add(time.Hour))
+			}, append(test.want, "begin", "behind", "begin", "end", "watching"))
 		})
 	}
 }

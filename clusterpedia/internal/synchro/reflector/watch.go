@@ -47,11 +47,8 @@ func (r *Reflector) watch(ctx context.Context) error {
 	}
 	defer response.Body.Close()
 	r.followed = true
-	defer func() {
-		r.mu.Lock()
-		r.broken = time.Now()
-		r.mu.Unlock()
-	}()
+	r.setWatching(true)
+	defer r.setWatching(false)
 	r.Sink.Watching()
 
 	ended := make(chan struct{})
@@ -74,6 +71,15 @@ func (r *Reflector) watch(ctx context.Context) error {
 		err = fmt.Errorf("watch %s: %w", r.Path, err)
 	}
 	return err
+}
+
+func (r *Reflector) setWatching(watching bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.watching = watching
+	if !watching {
+		r.broken = time.Now()
+	}
 }
 
 func (r *Reflector) events(ctx context.Context, events *stream.Reader) error {
