@@ -109,9 +109,19 @@ func TestRejectedEventIsRecordedLater(t *testing.T) {
 	w.eventually(func() bool { return slices.Equal(w.recorded(), []string{"u0 uid-first 102"}) }, "it is not recorded")
 }
 
-// A manager that starts anew knows which Events are recorded.
+// TestEventsAfterRestart has a manager start anew: it knows which Events are recorded.
 func TestEventsAfterRestart(t *testing.T) {
 	t.Parallel()
+	w := podsWithEvents(t)
+	w.heardEvent("first")
+	w.stop()
+	before := w.recorded()
+	require.Len(t, before, 1)
+	w.run()
+	w.shows("Ready=True", "pods.v1=Syncing/")
+	w.heardEvent("second")
+	require.Len(t, w.recorded(), 2, "the first is recorded again")
+
 	k := newKnown()
 	k.addEvents(map[string]string{"a": "1"})
 	k.addEvents(map[string]string{"b": "2"})

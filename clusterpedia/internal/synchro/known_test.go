@@ -77,7 +77,6 @@ func TestKnownIsAMap(t *testing.T) {
 	}
 }
 
-// TestKnownListsWhatWasNotRemoved has removals that fail while a list is read.
 // TestNamespacesAreForgotten has namespaces come and go.
 func TestNamespacesAreForgotten(t *testing.T) {
 	t.Parallel()
@@ -98,6 +97,7 @@ func TestNamespacesAreForgotten(t *testing.T) {
 	require.Equal(t, objectName{"stays", "a"}, table.name(n))
 }
 
+// TestKnownListsWhatWasNotRemoved has removals that fail while a list is read.
 func TestKnownListsWhatWasNotRemoved(t *testing.T) {
 	t.Parallel()
 	k := newKnown()

@@ -19,6 +19,8 @@ import (
 type Storage struct {
 	mu      sync.Mutex
 	objects map[storage.Key]storage.Object
+	// events are the versions of the Events of stored objects, by the Events' UIDs.
+	events  map[storage.Key]map[string]string
 	epochs  map[string]int64
 	puts    int
 	deletes int
@@ -63,22 +65,48 @@ func (s *Storage) Apply(ctx context.Context, w storage.Writer, changes []storage
 		return err
 	}
 	if s.objects == nil {
-		s.objects = map[storage.Key]storage.Object{}
+		s.objects, s.events = map[storage.Key]storage.Object{}, map[storage.Key]map[string]string{}
 	}
 	for _, c := range changes {
 		switch {
 		case c.Put != nil:
 			o := *c.Put
 			o.JSON = bytes.Clone(o.JSON)
+			if s.objects[o.Key].UID != o.UID {
+				delete(s.events, o.Key)
+			}
 			s.objects[o.Key] = o
 			s.puts++
 		case c.Delete != nil:
 			delete(s.objects, *c.Delete)
+			delete(s.events, *c.Delete)
 			s.deletes++
+		case c.Event != nil:
+			s.record(w.Cluster, c.Event)
 		}
 	}
 	s.batches = append(s.batches, slices.Clone(changes))
 	return nil
+}
+
+// record keeps an Event with its object, if that is stored. The lock must be held.
+func (s *Storage) record(cluster string, event *storage.Event) {
+	for k, o := range s.objects {
+		if k.Cluster != cluster || o.UID != event.Involved {
+			continue
+		}
+		if s.events[k] == nil {
+			s.events[k] = map[string]string{}
+		}
+		s.events[k][event.UID] = event.ResourceVersion
+	}
+}
+
+// recorded returns the versions of an object's Events.
+func (s *Storage) recorded(k storage.Key) map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.events[k])
 }
 
 func (s *Storage) fence(w storage.Writer) error {
@@ -105,9 +133,11 @@ func (s *Storage) Purge(ctx context.Context, w storage.Writer, resource *storage
 	if err := s.fence(w); err != nil {
 		return err
 	}
-	maps.DeleteFunc(s.objects, func(k storage.Key, _ storage.Object) bool {
+	purged := func(k storage.Key) bool {
 		return k.Cluster == w.Cluster && (resource == nil || k.Resource == *resource)
-	})
+	}
+	maps.DeleteFunc(s.objects, func(k storage.Key, _ storage.Object) bool { return purged(k) })
+	maps.DeleteFunc(s.events, func(k storage.Key, _ map[string]string) bool { return purged(k) })
 	return nil
 }
 
@@ -120,7 +150,7 @@ func (s *Storage) Versions(ctx context.Context, cluster string, yield func(stora
 		if o.Cluster != cluster {
 			continue
 		}
-		if err := yield(storage.Version{Key: o.Key, UID: o.UID, ResourceVersion: o.ResourceVersion}); err != nil {
+		if err := yield(storage.Version{Key: o.Key, UID: o.UID, ResourceVersion: o.ResourceVersion, Events: s.recorded(o.Key)}); err != nil {
 			return err
 		}
 	}
