@@ -39,29 +39,37 @@ type lister struct {
 	mu   sync.Mutex
 	now  snapshot
 	next chan struct{}
+	// listed says that the snapshot was listed.
+	listed bool
 }
 
 // turnTo goes on to the next snapshot, and ends all watches: who watched must list.
 func (l *lister) turnTo(s snapshot) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.now = s
+	l.now, l.listed = s, false
 	close(l.next)
 	l.next = make(chan struct{})
 }
 
 func (l *lister) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.mu.Lock()
-	now, next := l.now, l.next
+	watches := r.URL.Query().Get("watch") != ""
+	l.listed = l.listed || !watches && r.URL.Path == "/api/v1/pods" && r.URL.Query().Get("limit") != "1"
+	now, next, listed := l.now, l.next, l.listed
 	l.mu.Unlock()
 	switch {
 	case r.URL.Path != "/api/v1/pods":
 		l.other.ServeHTTP(w, r)
-	case r.URL.Query().Get("watch") == "":
+	case !watches:
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprint(w, now)
 	default:
 		_ = http.NewResponseController(w).Flush()
+		if !listed { // who begins to watch has listed the one before
+			next = make(chan struct{})
+			close(next)
+		}
 		select {
 		case <-r.Context().Done():
 		case <-next:
