@@ -14,8 +14,13 @@ import (
 	"clusterpedia.io/storage-api/storage"
 )
 
-// maxEvents bounds the events of one object; the newest stay.
-const maxEvents = 30
+// Of an object the newest leastEvents events are kept, and of those behind them, up to
+// maxEvents, the ones that happened within maxEventAge, in seconds, of the newest.
+const (
+	leastEvents = 10
+	maxEvents   = 30
+	maxEventAge = 24 * 60 * 60
+)
 
 // Events are kept in three columns of their object's row: events maps UIDs to
 // documents, and event_resource_versions "namespace/name" to versions, as older
@@ -101,11 +106,17 @@ func (e *eventColumns) record(events []*storage.Event) (changed bool, err error)
 	for uid := range e.documents {
 		uids = append(uids, uid)
 	}
+	newest := int64(0)
+	for _, s := range e.state {
+		newest = max(newest, s.LastSeen)
+	}
 	slices.SortFunc(uids, func(a, b string) int {
 		return cmp.Or(cmp.Compare(e.state[b].LastSeen, e.state[a].LastSeen), cmp.Compare(a, b))
 	})
-	for _, uid := range uids[min(maxEvents, len(uids)):] {
-		e.forget(uid)
+	for i, uid := range uids {
+		if i >= maxEvents || i >= leastEvents && e.state[uid].LastSeen < newest-maxEventAge {
+			e.forget(uid)
+		}
 	}
 	return len(e.documents) != documents || !maps.Equal(e.state, states), nil
 }

@@ -50,10 +50,21 @@ func TestEventsInVain(t *testing.T) {
 	require.NotZero(t, apply(event(49, "2", 49)))
 	require.NotZero(t, apply(event(49, "2", 50)))
 	require.NotZero(t, apply(storage.Change{Event: &storage.Event{Involved: "u", UID: "e49"}}))
-	recorded := 0
-	require.NoError(t, st.Versions(t.Context(), "tokyo", func(v storage.Version) error {
-		recorded += len(v.Events)
-		return nil
-	}))
-	require.Equal(t, 29, recorded)
+	recorded := func() (n int) {
+		t.Helper()
+		require.NoError(t, st.Versions(t.Context(), "tokyo", func(v storage.Version) error {
+			n += len(v.Events)
+			return nil
+		}))
+		return n
+	}
+	require.Equal(t, 29, recorded())
+
+	// A day later the newest 10 are left, and what was forgotten is not taken again.
+	const day = 24 * 60 * 60
+	require.NotZero(t, apply(event(50, "1", 39+day)))
+	require.Equal(t, 11, recorded(), "with the newest 9 of before, and one of just a day ago")
+	require.Zero(t, apply(events[:39]...))
+	require.NotZero(t, apply(event(51, "1", 41+day)))
+	require.Equal(t, 10, recorded())
 }
