@@ -448,7 +448,7 @@ func TestDoubtWithoutAWatch(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			asked := make(chan struct{})
-			steps := append(test.before,
+			steps := append(slices.Clone(test.before),
 				step{test.hangs, func(_ http.ResponseWriter, r *http.Request) { close(asked); <-r.Context().Done() }},
 				step{"limit=2 !continue", list("12", "")},
 				step{"watch=true resourceVersion=12", silence("")},
