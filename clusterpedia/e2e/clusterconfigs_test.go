@@ -12,17 +12,15 @@ import (
 	"clusterpedia.io/testbed/stack"
 )
 
-// TestClusterConfigs has the scripts of hack/ add clusters to a kubeconfig, and remove them.
-func TestClusterConfigs(t *testing.T) {
-	d := deploy(t, "memory", "")
-	for _, name := range []string{"plain", "with.dots"} {
-		d.pediaCluster(t, name, map[string]any{"apiserver": "https://127.0.0.1:1", "syncResources": []any{}})
-	}
+// withKubeconfig returns what runs programs with a copy of the host's kubeconfig, which they
+// may change, and returns what they put out.
+func (d *deployment) withKubeconfig(t *testing.T) func(program string, args ...string) string {
+	t.Helper()
 	text, err := os.ReadFile(d.Host.Kubeconfig())
 	require.NoError(t, err)
 	kubeconfig := filepath.Join(t.TempDir(), "config")
 	require.NoError(t, os.WriteFile(kubeconfig, text, 0o600))
-	run := func(program string, args ...string) string {
+	return func(program string, args ...string) string {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), program, args...)
 		cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "PATH="+shared.binaries+":"+os.Getenv("PATH"))
@@ -30,6 +28,15 @@ func TestClusterConfigs(t *testing.T) {
 		require.NoError(t, err, string(out))
 		return string(out)
 	}
+}
+
+// TestClusterConfigs has the scripts of hack/ add clusters to a kubeconfig, and remove them.
+func TestClusterConfigs(t *testing.T) {
+	d := deploy(t, "memory", "")
+	for _, name := range []string{"plain", "with.dots"} {
+		d.pediaCluster(t, name, map[string]any{"apiserver": "https://127.0.0.1:1", "syncResources": []any{}})
+	}
+	run := d.withKubeconfig(t)
 	script := func(name string) string {
 		t.Helper()
 		return run(filepath.Join(shared.root, "hack", name))

@@ -3,8 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -27,18 +25,7 @@ func TestWorkable(t *testing.T) {
 	for _, m := range shared.members {
 		require.NoError(t, d.AddCluster(t.Context(), m.Name, m.Kubeconfig(), stack.SyncResource{Resources: []string{"namespaces", "pods"}}))
 	}
-	text, err := os.ReadFile(d.Host.Kubeconfig())
-	require.NoError(t, err)
-	kubeconfig := filepath.Join(t.TempDir(), "config")
-	require.NoError(t, os.WriteFile(kubeconfig, text, 0o600))
-	run := func(program string, args ...string) string {
-		t.Helper()
-		cmd := exec.CommandContext(t.Context(), program, args...)
-		cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "PATH="+shared.binaries+":"+os.Getenv("PATH"))
-		out, err := cmd.CombinedOutput()
-		require.NoError(t, err, string(out))
-		return string(out)
-	}
+	run := d.withKubeconfig(t)
 	eventually(t, syncLimit, func() error {
 		header, clusters := rows(run("kubectl", "get", "pediacluster"))
 		if len(header) < 2 || header[1] != "READY" || len(clusters) != len(shared.members) || slices.ContainsFunc(clusters, func(c []string) bool { return len(c) < 2 || c[1] != "True" }) {
