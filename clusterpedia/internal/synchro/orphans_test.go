@@ -39,6 +39,17 @@ func (w *world) bystander() {
 	require.NoError(w.t, err)
 }
 
+// runBesideBystander has a manager sync a pod, with a bystander.
+func (w *world) runBesideBystander() *Manager {
+	w.t.Helper()
+	w.bystander()
+	w.member.Put(pods, "default", "a", "ua", "")
+	w.create(entry("", "pods"))
+	m := w.run()
+	w.stored("pods default/a 101")
+	return m
+}
+
 // vanish takes the PediaCluster away without waiting for its finalizer.
 func (w *world) vanish() {
 	w.t.Helper()
@@ -99,11 +110,7 @@ func TestForcedDeletion(t *testing.T) {
 func TestForcedDeletionDuringAnOutage(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, pods)
-	w.bystander()
-	w.member.Put(pods, "default", "a", "ua", "")
-	w.create(entry("", "pods"))
-	m := w.run()
-	w.stored("pods default/a 101")
+	m := w.runBesideBystander()
 	var attempts atomic.Int64
 	w.storage.FailWith(func(op string, _ []storage.Change) error {
 		if op != "clusters" {
@@ -362,15 +369,11 @@ func TestOrphanOfTheManagerBefore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, pods)
-			w.bystander()
-			w.member.Put(pods, "default", "a", "ua", "")
-			w.create(entry("", "pods"))
-			m := w.run()
-			w.stored("pods default/a 101")
+			m := w.runBesideBystander()
 			w.stop()
 			before := m.Record(1000)
 			require.JSONEq(t, `{"epochs":{"one":1}}`, before)
-			require.NoError(t, w.host.ClusterV1alpha2().PediaClusters().Delete(t.Context(), "one", metav1.DeleteOptions{}))
+			w.vanish()
 			w.revision.Store(1000)
 			w.options.Before = tc.change(w, before)
 			m = w.run()
