@@ -6,6 +6,7 @@ require (
 	clusterpedia.io/storage-api v0.0.0
 	github.com/go-sql-driver/mysql v1.9.3
 	github.com/jackc/pgx/v5 v5.12.0
+	github.com/klauspost/compress v1.20.4
 	github.com/mattn/go-sqlite3 v1.14.22
 	github.com/stretchr/testify v1.12.1
 	gorm.io/driver/mysql v1.6.0

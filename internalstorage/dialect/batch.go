@@ -15,11 +15,11 @@ type Batch struct {
 	Kinds, UIDs, ResourceVersions, Controllers, OwnersAsTexts []string
 	// DeletedAt is zero for what is not being deleted.
 	CreatedAt, DeletedAt []time.Time
-	// Documents has the texts of column object and the bytes of raw. Where they begin counts
-	// from 1; they may overlap. Heads is how much of the texts column head has; 0: nothing.
-	Documents                  []byte
-	At, Sizes, RawAt, RawSizes []int32
-	Heads                      []int32
+	// Documents has the bytes of the columns object, head and raw, one behind the other. Where
+	// those of a row begin counts from 1; Sizes, Heads and Raws are how many there are. A head of
+	// none is NULL.
+	Documents              []byte
+	At, Sizes, Heads, Raws []int32
 
 	// Owned has one of Puts for each of its owners beside the controller.
 	Owned  Keys
@@ -59,11 +59,11 @@ const postgresBatch = `WITH fence AS MATERIALIZED (
 	) SELECT
 		"group", version, resource, $1, namespace, name, kind, owner_uid, uid, resource_version, created_at, $3::timestamptz,
 		NULLIF(deleted_at, TIMESTAMPTZ '0001-01-01 00:00:00+00'), NULLIF(owners, ''),
-		CAST(convert_from(substring($32::bytea FROM at FOR size), 'UTF8') AS jsonb),
-		CASE WHEN head > 0 THEN substring($32::bytea FROM at FOR head) END, substring($32::bytea FROM raw_at FOR raw_size), resource_version
+		CAST(convert_from(substring($31::bytea FROM at FOR size), 'UTF8') AS jsonb),
+		CASE WHEN head > 0 THEN substring($31::bytea FROM at + size FOR head) END, substring($31::bytea FROM at + size + head FOR raw), resource_version
 	FROM unnest($9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[], $18::text[],
-		$19::timestamptz[], $20::timestamptz[], $21::int[], $22::int[], $23::int[], $24::int[], $25::int[])
-		AS u ("group", version, resource, namespace, name, kind, owner_uid, uid, resource_version, owners, created_at, deleted_at, at, size, raw_at, raw_size, head)
+		$19::timestamptz[], $20::timestamptz[], $21::int[], $22::int[], $23::int[], $24::int[])
+		AS u ("group", version, resource, namespace, name, kind, owner_uid, uid, resource_version, owners, created_at, deleted_at, at, size, head, raw)
 	WHERE EXISTS (SELECT FROM free)
 	ON CONFLICT ("group", version, resource, cluster, namespace, name) DO UPDATE SET
 		events = CASE WHEN resources.uid = excluded.uid THEN resources.events END,
@@ -74,7 +74,7 @@ const postgresBatch = `WITH fence AS MATERIALIZED (
 		object = excluded.object, head = excluded.head, raw = excluded.raw, raw_rv = excluded.raw_rv
 	RETURNING id, "group", version, resource, namespace, name
 ), owned AS MATERIALIZED (
-	SELECT id, owner_uid FROM put JOIN unnest($26::text[], $27::text[], $28::text[], $29::text[], $30::text[], $31::text[])
+	SELECT id, owner_uid FROM put JOIN unnest($25::text[], $26::text[], $27::text[], $28::text[], $29::text[], $30::text[])
 		AS o ("group", version, resource, namespace, name, owner_uid) USING ("group", version, resource, namespace, name)
 ), disowned AS (
 	DELETE FROM resource_owners WHERE EXISTS (SELECT FROM resource_owners WHERE cluster = $1) AND cluster = $1
@@ -90,14 +90,14 @@ func (postgres) Batch(b *Batch) (Expr, bool) {
 	if b == nil {
 		return Expr{}, true
 	}
-	args := make([]any, 0, 32)
+	args := make([]any, 0, 31)
 	keys := func(k *Keys) {
 		args = append(args, &k.Group, &k.Version, &k.Resource, &k.Namespace, &k.Name)
 	}
 	args = append(args, b.Cluster, b.Epoch, b.SyncedAt)
 	keys(&b.Deletes)
 	keys(&b.Puts)
-	args = append(args, &b.Kinds, &b.Controllers, &b.UIDs, &b.ResourceVersions, &b.OwnersAsTexts, &b.CreatedAt, &b.DeletedAt, &b.At, &b.Sizes, &b.RawAt, &b.RawSizes, &b.Heads)
+	args = append(args, &b.Kinds, &b.Controllers, &b.UIDs, &b.ResourceVersions, &b.OwnersAsTexts, &b.CreatedAt, &b.DeletedAt, &b.At, &b.Sizes, &b.Heads, &b.Raws)
 	keys(&b.Owned)
 	// The documents come last, so that what they are copied into need not grow behind.
 	args = append(args, &b.Owners, b.Documents)

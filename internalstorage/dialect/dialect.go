@@ -231,7 +231,7 @@ func For(c *config.Config) (Dialect, error) {
 	case "sqlite", "sqlite3":
 		return sqlite{orders: c.OrderIndexes}, nil
 	case "postgres":
-		return postgres{recoverable: c.Postgres.RecoverableErrCodes, fieldIndex: c.Postgres.FieldIndex, orders: c.OrderIndexes, lean: c.Mode == config.Lean}, nil
+		return postgres{recoverable: c.Postgres.RecoverableErrCodes, fieldIndex: c.Postgres.FieldIndex, orders: c.OrderIndexes}, nil
 	case "mysql":
 		return mysql{recoverable: c.MySQL.RecoverableErrNumbers, timeout: c.Timeout(), orders: c.OrderIndexes}, nil
 	}

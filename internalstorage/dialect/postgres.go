@@ -31,8 +31,6 @@ type postgres struct {
 	fieldIndex bool
 	// orders are the columns that have an index for lists that are sorted by them.
 	orders []string
-	// lean is the mode in which documents are kept.
-	lean bool
 }
 
 func (postgres) Name() string { return "postgres" }
@@ -133,7 +131,8 @@ func (p postgres) Tables() []string {
 	resource_version varchar(253) COLLATE "C" NOT NULL,
 	object jsonb NOT NULL, events jsonb, event_resource_versions jsonb,
 	created_at timestamptz NOT NULL, synced_at timestamptz NOT NULL, deleted_at timestamptz,
-	owners text, event_state text, head bytea, raw bytea, raw_rv varchar(253)) WITH (toast_tuple_target = ` + p.rowSize() + `)`,
+	owners text, event_state text, head bytea, raw bytea, raw_rv varchar(253))`,
+		"ALTER TABLE resources " + layout,
 		`CREATE UNIQUE INDEX uni_group_version_resource_cluster_namespace_name ON resources ("group", version, resource, cluster, namespace, name)`,
 		`CREATE INDEX idx_group_version_resource_namespace_name ON resources ("group", version, resource, namespace, name)`,
 		`CREATE INDEX idx_group_version_resource_name ON resources ("group", version, resource, name)`,
@@ -141,15 +140,14 @@ func (p postgres) Tables() []string {
 	}
 }
 
-// rowSize is from how many bytes on a row is compressed, or a part of it kept elsewhere. The
-// metadata of documents, which stands in the rows themselves, is to be compressed; but
-// what mode lean has in its place is small and often looked into.
-func (p postgres) rowSize() string {
-	if p.lean {
-		return "2032"
-	}
-	return "1024"
-}
+// rowSize is up to how many bytes a row has all that it fits, and layout what sees to that.
+// Two such rows fill a page. Packed documents fit, so that lists find them in the
+// rows themselves; column object is what goes elsewhere. To compress them again would gain
+// nothing.
+const (
+	rowSize = "2712"
+	layout  = "SET (toast_tuple_target = " + rowSize + "), ALTER COLUMN raw SET STORAGE EXTERNAL"
+)
 
 func (p postgres) Adopt(have Schema) []string {
 	var changes []string
@@ -165,7 +163,7 @@ func (p postgres) Adopt(have Schema) []string {
 	for _, c := range []string{`"group"`, "version", "resource", "kind", "owner_uid", "uid", "resource_version"} {
 		changes = append(changes, "ALTER COLUMN "+c+" TYPE varchar(253)")
 	}
-	changes = append(changes, "SET (toast_tuple_target = "+p.rowSize()+")")
+	changes = append(changes, layout)
 	return []string{"ALTER TABLE resources " + strings.Join(changes, ", ")}
 }
 

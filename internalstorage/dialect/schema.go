@@ -33,6 +33,8 @@ type Schema struct {
 	Compression string
 	// RowSize is toast_tuple_target of PostgreSQL, if it is set.
 	RowSize string
+	// RawCompressed says that PostgreSQL compresses column raw.
+	RawCompressed bool
 }
 
 // Done reports whether a migration says that it is done.
@@ -130,6 +132,7 @@ func (postgres) Schema(ctx context.Context, db *gorm.DB) (Schema, error) {
 		db.Raw("SELECT CASE WHEN attcompression = 'l' THEN 'lz4' ELSE 'pglz' END FROM pg_attribute, pg_settings WHERE attrelid = 'resources'::regclass AND attname = 'object' "+
 			"AND pg_settings.name = 'default_toast_compression' AND 'lz4' = ANY(pg_settings.enumvals)").Scan(&have.Compression).Error,
 		db.Raw("SELECT option_value FROM pg_class, pg_options_to_table(reloptions) WHERE pg_class.oid = 'resources'::regclass AND option_name = 'toast_tuple_target'").Scan(&have.RowSize).Error,
+		db.Raw("SELECT attstorage <> 'e' FROM pg_attribute WHERE attrelid = 'resources'::regclass AND attname = 'raw'").Scan(&have.RawCompressed).Error,
 	)
 	return have, err
 }
@@ -147,11 +150,11 @@ func (p postgres) Online(have Schema) []Step {
 	var steps []Step
 	if have.Compression == "pglz" {
 		steps = append(steps, Step{Statements: []string{
-			"ALTER TABLE resources ALTER COLUMN object SET COMPRESSION lz4, ALTER COLUMN head SET COMPRESSION lz4, ALTER COLUMN raw SET COMPRESSION lz4",
+			"ALTER TABLE resources ALTER COLUMN object SET COMPRESSION lz4",
 		}})
 	}
-	if len(have.Columns) > 0 && have.RowSize != p.rowSize() {
-		steps = append(steps, Step{Statements: []string{"ALTER TABLE resources SET (toast_tuple_target = " + p.rowSize() + ")"}})
+	if len(have.Columns) > 0 && (have.RowSize != rowSize || have.RawCompressed) {
+		steps = append(steps, Step{Statements: []string{"ALTER TABLE resources " + layout}})
 	}
 	indexes := [][2]string{
 		{"idx_uid", "USING hash (uid)"},

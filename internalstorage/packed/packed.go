@@ -1,136 +1,79 @@
-// Package packed is how documents stand in the database in mode lean: compressed by the
-// storage layer itself, and without their lists where the database looks into them. It
+// Package packed is how documents stand in the database: compressed by the storage layer
+// itself, and in mode lean without their lists where the database looks into them. It
 // stands between package rows and the bytes of a column.
 package packed
 
 import (
-	"bytes"
-	"compress/flate"
 	_ "embed"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"io"
-	"sync"
+	"slices"
+
+	"github.com/klauspost/compress/s2"
 )
 
-// mark is what packed documents begin with: the number of their form. JSON begins with no
-// such byte.
-const mark = 1
+// form is the first byte of what is packed; what follows is one block of S2, an extension of
+// Snappy's format, with the dictionary. Form 1 was DEFLATE; no release had it.
+// See https://github.com/klauspost/compress/tree/master/s2#format-extensions.
+const form = 2
 
-// level is that of the compression: the next ones take longer and gain little.
-const level = 3
+// anyForm is above what may begin other forms, and below what JSON begins with.
+const anyForm = '\t'
 
-// maxSize bounds the size that a packed document may say it has.
+// maxSize bounds the size, in bytes, that a packed document may say it has.
 const maxSize = 1 << 28
 
 // dictionary is what documents are taken to follow, as far as compression goes. Stored
-// documents depend on each of its bytes: another one needs another mark.
+// documents depend on each of its bytes: another one needs another form.
 //
-//go:embed dictionary-1.txt
+//go:embed dictionary-2.txt
 var dictionary string
 
 // ErrDamaged says that a packed document cannot be restored.
 var ErrDamaged = errors.New("the packed document is damaged")
 
-// Is says whether what is stored is packed.
-func Is(stored []byte) bool { return len(stored) > 0 && stored[0] == mark }
+// Packer packs documents, or parts of them, and restores them. It may be used
+// concurrently.
+type Packer struct{ dict *s2.Dict }
 
-// Packer packs documents. It may be used concurrently; its zero value is ready.
-type Packer struct{ encoders, writers sync.Pool }
+// New returns a Packer.
+func New() *Packer { return &Packer{dict: s2.MakeDictManual([]byte(dictionary), 0)} }
 
-// Append appends a document in packed form: the mark, the document's size and CRC, and a
-// raw DEFLATE stream with the dictionary.
-func (p *Packer) Append(dst, doc []byte) ([]byte, error) {
-	dst = binary.AppendUvarint(append(dst, mark), uint64(len(doc)))
-	dst = binary.BigEndian.AppendUint32(dst, crc32.ChecksumIEEE(doc))
-	e, ok := p.encoders.Get().(*encoder)
-	if !ok {
-		e = newEncoder()
-	}
-	defer p.encoders.Put(e)
-	begin := len(dst)
-	dst = e.append(dst, doc)
-	if len(dst)-begin <= len(doc)/2 {
-		return dst, nil
-	}
-	return p.appendBest(dst[:begin], doc)
+// Append appends a document in packed form.
+func (p *Packer) Append(dst, doc []byte) []byte {
+	dst = append(slices.Grow(dst, 1+s2.MaxEncodedLen(len(doc))), form)
+	return dst[:len(dst)+len(p.dict.Encode(dst[len(dst):cap(dst)], doc))]
 }
 
-// writer takes longer than an encoder, and makes more of what nothing was like before.
-type writer struct {
-	out    bytes.Buffer
-	stream *flate.Writer
+// Size returns the size in bytes of a stored document as it was, or ErrDamaged. Those that
+// are not packed are stored as they are.
+func (p *Packer) Size(stored []byte) (int, error) {
+	switch {
+	case len(stored) == 0 || stored[0] >= anyForm:
+		return len(stored), nil
+	case stored[0] != form:
+		return 0, fmt.Errorf("%w: its form is %d, known is %d", ErrDamaged, stored[0], form)
+	}
+	size, err := s2.DecodedLen(stored[1:])
+	if err != nil || size > maxSize {
+		return 0, fmt.Errorf("%w: its size is wrong", ErrDamaged)
+	}
+	return size, nil
 }
 
-func (p *Packer) appendBest(dst, doc []byte) ([]byte, error) {
-	w, ok := p.writers.Get().(*writer)
-	if !ok {
-		w = &writer{}
-		var err error
-		if w.stream, err = flate.NewWriterDict(&w.out, level, []byte(dictionary)); err != nil {
-			return dst, err
-		}
-	}
-	defer p.writers.Put(w)
-	w.out.Reset()
-	w.stream.Reset(&w.out)
-	if _, err := w.stream.Write(doc); err != nil {
-		return dst, err
-	}
-	if err := w.stream.Close(); err != nil {
-		return dst, err
-	}
-	return append(dst, w.out.Bytes()...), nil
-}
-
-// Size returns the size of a packed document as it was, or ErrDamaged.
-func Size(stored []byte) (int, error) {
-	size, _, err := header(stored)
-	return size, err
-}
-
-// header returns what stands before the stream, and how long that is.
-func header(stored []byte) (size, length int, err error) {
-	if !Is(stored) {
-		return 0, 0, ErrDamaged
-	}
-	n, digits := binary.Uvarint(stored[1:])
-	if digits <= 0 || n > maxSize || len(stored) < 1+digits+crc32.Size {
-		return 0, 0, ErrDamaged
-	}
-	return int(n), 1 + digits + crc32.Size, nil
-}
-
-// Unpacker restores documents, one at a time. Its zero value is ready.
-type Unpacker struct {
-	in     bytes.Reader
-	stream io.ReadCloser
-}
-
-// Append appends the document that is stored in packed form. Errors wrap ErrDamaged.
-func (u *Unpacker) Append(dst, stored []byte) ([]byte, error) {
-	size, length, err := header(stored)
+// Restore appends a stored document as it was. Errors wrap ErrDamaged.
+func (p *Packer) Restore(dst, stored []byte) ([]byte, error) {
+	size, err := p.Size(stored)
 	if err != nil {
 		return dst, err
 	}
-	u.in.Reset(stored[length:])
-	if again, ok := u.stream.(flate.Resetter); !ok {
-		u.stream = flate.NewReaderDict(&u.in, []byte(dictionary))
-	} else if err := again.Reset(&u.in, []byte(dictionary)); err != nil {
-		return dst, err
+	if len(stored) == 0 || stored[0] >= anyForm {
+		return append(dst, stored...), nil
 	}
-	at := len(dst)
-	if cap(dst)-at < size {
-		dst = append(make([]byte, 0, at+size), dst...)
+	dst = slices.Grow(dst, size)
+	restored, err := p.dict.Decode(dst[len(dst):len(dst)+size], stored[1:])
+	if err != nil {
+		return dst, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	dst = dst[:at+size]
-	if _, err := io.ReadFull(u.stream, dst[at:]); err != nil {
-		return dst[:at], fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	if crc32.ChecksumIEEE(dst[at:]) != binary.BigEndian.Uint32(stored[length-crc32.Size:]) {
-		return dst[:at], fmt.Errorf("%w: its checksum is wrong", ErrDamaged)
-	}
-	return dst, nil
+	return dst[:len(dst)+len(restored)], nil
 }

@@ -2,6 +2,7 @@ package rows
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -15,8 +16,9 @@ import (
 )
 
 // NewBatch returns what a statement writes of one cluster, no key being given twice.
-// Documents are packed if there is a packer. They are put into memory.
-func NewBatch(cluster string, epoch int64, deletes []object.Key, puts []*object.Object, now time.Time, packer *packed.Packer, memory []byte) (*dialect.Batch, error) {
+// What the database looks into of documents has no lists if it is lean. They are put into
+// memory.
+func NewBatch(cluster string, epoch int64, deletes []object.Key, puts []*object.Object, now time.Time, lean bool, packer *packed.Packer, memory []byte) (*dialect.Batch, error) {
 	b := &dialect.Batch{Cluster: cluster, Epoch: epoch, SyncedAt: now, Documents: memory[:0]}
 	grow(&b.Deletes, len(deletes))
 	for _, key := range deletes {
@@ -28,7 +30,7 @@ func NewBatch(cluster string, epoch int64, deletes []object.Key, puts []*object.
 		*texts = make([]string, 0, n)
 	}
 	b.CreatedAt, b.DeletedAt = make([]time.Time, 0, n), make([]time.Time, 0, n)
-	for _, numbers := range []*[]int32{&b.At, &b.Sizes, &b.RawAt, &b.RawSizes, &b.Heads} {
+	for _, numbers := range []*[]int32{&b.At, &b.Sizes, &b.Heads, &b.Raws} {
 		*numbers = make([]int32, 0, n)
 	}
 	for _, o := range puts {
@@ -36,11 +38,12 @@ func NewBatch(cluster string, epoch int64, deletes []object.Key, puts []*object.
 			return nil, fmt.Errorf("%s: %w", o.Key, err)
 		}
 	}
-	if packer != nil {
-		return b, appendPacked(b, packer, puts)
+	documents, err := pack(puts, lean, packer)
+	if err != nil {
+		return nil, err
 	}
-	for _, o := range puts {
-		appendDocument(b, o.JSON)
+	for _, d := range documents {
+		appendStored(b, d)
 	}
 	return b, nil
 }
@@ -62,82 +65,72 @@ func appendObject(b *dialect.Batch, o *object.Object) error {
 	return nil
 }
 
-func appendDocument(b *dialect.Batch, doc []byte) {
-	head, rest := cutHead(doc)
-	at := len(b.Documents) + 1
-	b.Documents = append(b.Documents, doc...)
-	appendPlace(&b.At, &b.Sizes, at, len(doc))
-	appendPlace(&b.RawAt, &b.RawSizes, at+len(head), len(rest))
-	b.Heads = append(b.Heads, int32(len(head))) //nolint:gosec // see appendPlace
-}
+// stored is what stands in a row of a document: the text that the database looks into, and
+// the head and the rest of it, packed.
+type stored struct{ text, head, raw []byte }
 
-func appendPlace(at, sizes *[]int32, begin, size int) {
-	*at, *sizes = append(*at, int32(begin)), append(*sizes, int32(size)) //nolint:gosec // a statement has less than 1 GiB
-}
-
-// share is some of the documents of a batch, one behind the other: each without its lists,
-// and then packed. sizes are of both.
-type share struct {
-	documents []byte
-	sizes     [][2]int
-	err       error
+func appendStored(b *dialect.Batch, s stored) {
+	appendSize(&b.At, len(b.Documents)+1)
+	appendSize(&b.Sizes, len(s.text))
+	appendSize(&b.Heads, len(s.head))
+	appendSize(&b.Raws, len(s.raw))
+	for _, part := range [][]byte{s.text, s.head, s.raw} {
+		b.Documents = append(b.Documents, part...)
+	}
 }
 
 // minShare is how many documents are worth a goroutine.
 const minShare = 16
 
-// appendPacked packs the documents, on all processors: it takes most of the time that a
-// writer spends.
-func appendPacked(b *dialect.Batch, packer *packed.Packer, puts []*object.Object) error {
+// pack packs documents, on all processors: it takes most of the time that a writer spends.
+func pack(puts []*object.Object, lean bool, packer *packed.Packer) ([]stored, error) {
+	documents := make([]stored, len(puts))
 	workers := max(1, min(runtime.GOMAXPROCS(0), len(puts)/minShare))
-	shares := make([]share, workers)
+	errs := make([]error, workers)
 	var group sync.WaitGroup
-	for i := range shares {
-		group.Go(func() { shares[i] = pack(packer, puts[i*len(puts)/workers:(i+1)*len(puts)/workers]) })
+	for i := range workers {
+		from, to := i*len(puts)/workers, (i+1)*len(puts)/workers
+		group.Go(func() { errs[i] = packShare(documents[from:to], puts[from:to], lean, packer) })
 	}
 	group.Wait()
-	for _, s := range shares {
-		if s.err != nil {
-			return s.err
-		}
-		at := len(b.Documents) + 1
-		b.Documents = append(b.Documents, s.documents...)
-		for _, sizes := range s.sizes {
-			appendPlace(&b.At, &b.Sizes, at, sizes[0])
-			appendPlace(&b.RawAt, &b.RawSizes, at+sizes[0], sizes[1])
-			at += sizes[0] + sizes[1]
-			b.Heads = append(b.Heads, 0)
-		}
-	}
-	return nil
+	return documents, errors.Join(errs...)
 }
 
-func pack(packer *packed.Packer, puts []*object.Object) (s share) {
+func packShare(documents []stored, puts []*object.Object, lean bool, packer *packed.Packer) (err error) {
 	defer func() { // it must not end the process
 		if reason := recover(); reason != nil {
-			s.err = fmt.Errorf("panic: %v\n%s", reason, debug.Stack())
+			err = fmt.Errorf("panic: %v\n%s", reason, debug.Stack())
 		}
 	}()
-	s.sizes = make([][2]int, len(puts))
 	size := 0
 	for _, o := range puts {
 		size += len(o.JSON)
 	}
-	s.documents = make([]byte, 0, size/2)
+	memory := make([]byte, 0, size/2)
+	behind := func(begin int) []byte { return memory[begin:len(memory):len(memory)] }
 	for i, o := range puts {
-		begin := len(s.documents)
-		var err error
-		if s.documents, err = packed.WithoutLists(s.documents, o.JSON); err == nil {
-			s.sizes[i][0] = len(s.documents) - begin
-			s.documents, err = packer.Append(s.documents, o.JSON)
-			s.sizes[i][1] = len(s.documents) - begin - s.sizes[i][0]
+		d := stored{text: o.JSON}
+		if begin := len(memory); lean {
+			if memory, err = packed.WithoutLists(memory, o.JSON); err != nil {
+				return &storage.InvalidObjectError{Key: o.Key, Reason: err.Error()}
+			}
+			d.text = behind(begin)
 		}
-		if err != nil {
-			s.err = &storage.InvalidObjectError{Key: o.Key, Reason: err.Error()}
-			return s
+		head, rest := cutHead(o.JSON)
+		if begin := len(memory); head != nil {
+			memory = packer.Append(memory, head)
+			d.head = behind(begin)
 		}
+		begin := len(memory)
+		memory = packer.Append(memory, rest)
+		d.raw = behind(begin)
+		documents[i] = d
 	}
-	return s
+	return nil
+}
+
+func appendSize(to *[]int32, n int) {
+	*to = append(*to, int32(n)) //nolint:gosec // a statement has less than 1 GiB
 }
 
 func grow(k *dialect.Keys, n int) {

@@ -19,6 +19,8 @@ import (
 type Row struct {
 	*object.Object
 	SyncedAt time.Time
+	// Packer packs the document.
+	Packer *packed.Packer
 }
 
 // Columns are the columns that a row writes, in the order of Values.
@@ -58,7 +60,10 @@ func (r Row) Values(d dialect.Dialect) ([]any, error) {
 	}
 	if d.SeparateRaw() {
 		head, rest := cutHead(r.JSON)
-		values = append(values, head, rest, r.ResourceVersion)
+		if head != nil {
+			head = r.Packer.Append(nil, head)
+		}
+		values = append(values, head, r.Packer.Append(nil, rest), r.ResourceVersion)
 	}
 	return values, nil
 }
@@ -83,9 +88,9 @@ type Scanner struct {
 	deleted *time.Time
 	created time.Time
 	synced  time.Time
-	// unpacker restores documents, into scratch those that are not given out.
-	unpacker packed.Unpacker
-	scratch  []byte
+	// packer restores documents, into scratch those that are not given out.
+	packer  *packed.Packer
+	scratch []byte
 	// ownerUIDs is where the owners of many objects stand.
 	ownerUIDs []string
 }
@@ -123,8 +128,8 @@ const (
 
 // NewScanner returns a scanner, which puts what it reads into memory, and reads
 // more, one column, as the text that Scan returns beside the object; it may be empty.
-func NewScanner(d dialect.Dialect, memory *Memory, document Document, withEvents bool, more string) *Scanner {
-	s := &Scanner{dialect: d, memory: memory, document: document, events: withEvents}
+func NewScanner(d dialect.Dialect, packer *packed.Packer, memory *Memory, document Document, withEvents bool, more string) *Scanner {
+	s := &Scanner{dialect: d, packer: packer, memory: memory, document: document, events: withEvents}
 	s.Columns = []string{d.Column("group"), "version", "resource", "cluster", "namespace", "name", "kind", "uid", "resource_version", "owner_uid", "owners"}
 	null := func(column string, wanted bool) string {
 		if !wanted {
@@ -234,23 +239,37 @@ func (s *Scanner) readDocument(o *object.Object) (err error) {
 	}
 	switch {
 	case s.document == NoDocument:
-	case packed.Is(rest) && s.document == WholeDocument:
-		var size int
-		if size, err = packed.Size(rest); err == nil {
-			o.JSON, err = s.unpacker.Append(s.memory.take(size), rest)
-		}
-	case packed.Is(rest):
-		if s.scratch, err = s.unpacker.Append(s.scratch[:0], rest); err == nil {
+	case s.document == OnlyMetadata && first == nil:
+		if s.scratch, err = s.packer.Restore(s.scratch[:0], rest); err == nil {
 			o.JSON, err = onlyMetadata(s.memory.take(len(s.scratch)+1), s.scratch)
 		}
-	case s.document == WholeDocument:
-		o.JSON = append(append(s.memory.take(len(first)+len(rest)), first...), rest...)
-	case first != nil:
-		o.JSON = append(append(s.memory.take(len(first)+1), first...), '}')
+	case s.document == OnlyMetadata:
+		if o.JSON, err = s.restore(first); err == nil {
+			o.JSON = append(o.JSON, '}')
+		}
 	default:
-		o.JSON, err = onlyMetadata(s.memory.take(len(rest)+1), rest)
+		o.JSON, err = s.restore(first, rest)
 	}
 	return err
+}
+
+// restore puts the parts of a document into memory, with room for one byte more.
+func (s *Scanner) restore(parts ...dialect.Bytes) (doc []byte, err error) {
+	size := 1
+	for _, p := range parts {
+		n, err := s.packer.Size(p)
+		if err != nil {
+			return nil, err
+		}
+		size += n
+	}
+	doc = s.memory.take(size)
+	for _, p := range parts {
+		if doc, err = s.packer.Restore(doc, p); err != nil {
+			return nil, err
+		}
+	}
+	return doc, nil
 }
 
 func (s *Scanner) readOwners(o *object.Object) error {

@@ -211,7 +211,7 @@ func (s *Store) upsert(tx *gorm.DB, objects []*storage.Object) error {
 	at := now()
 	args := make([]any, 0, len(columns)*len(objects))
 	for _, o := range objects {
-		values, err := rows.Row{Object: o, SyncedAt: at}.Values(s.dialect())
+		values, err := rows.Row{Object: o, SyncedAt: at, Packer: s.packer}.Values(s.dialect())
 		if err != nil {
 			return fmt.Errorf("%s: %w", o.Key, err)
 		}

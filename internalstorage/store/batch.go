@@ -91,16 +91,18 @@ func (s *Store) applyAtOnce(ctx context.Context, w storage.Writer, changes []sto
 // batch returns the statement that writes an outcome. What it needs is free behind it.
 func (s *Store) batch(w storage.Writer, out outcome) (statement dialect.Expr, free func(), err error) {
 	memory, ok := s.documents.Get().(*[]byte)
-	if size := out.bytes(); !ok || cap(*memory) < size {
+	// Packed documents come to about a quarter of the texts that they stand beside.
+	if size := out.bytes() * 3 / 2; !ok || cap(*memory) < size {
 		lent := make([]byte, 0, (size/documentsStep+1)*documentsStep)
 		memory = &lent
 	}
 	free = func() { s.documents.Put(memory) }
-	b, err := rows.NewBatch(w.Cluster, w.Epoch, out.deletes, out.puts, now(), s.packer, *memory)
+	b, err := rows.NewBatch(w.Cluster, w.Epoch, out.deletes, out.puts, now(), s.writesLean, s.packer, *memory)
 	if err != nil {
 		free()
 		return dialect.Expr{}, nil, err
 	}
+	*memory = b.Documents
 	statement, _ = s.dialect().Batch(b)
 	return statement, free, nil
 }

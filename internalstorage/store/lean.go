@@ -14,7 +14,7 @@ import (
 // rememberLean has the database remember that it holds documents of mode lean: whoever
 // reads must then not have it look for what is within lists.
 func (s *Store) rememberLean(ctx context.Context) error {
-	if s.packer == nil || s.lean.Load() {
+	if !s.writesLean || s.lean.Load() {
 		return nil
 	}
 	if err := rows.RememberLean(ctx, s.writer, s.dialect()); err != nil {

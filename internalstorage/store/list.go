@@ -64,7 +64,7 @@ func (s *Store) lister(q *query.Query, extra string, lean bool) (*lister, error)
 		l.wanted = partRows
 	}
 	for i := range l.parts {
-		l.parts[i].scanner = rows.NewScanner(d, s.blocks.Memory(), wantedDocument(q), q.Events, extra)
+		l.parts[i].scanner = rows.NewScanner(d, s.packer, s.blocks.Memory(), wantedDocument(q), q.Events, extra)
 	}
 	if q.Continue != "" {
 		after, err := q.Position()

@@ -43,10 +43,11 @@ type Store struct {
 	// documents holds *[]byte, the memory of batches that are written.
 	documents sync.Pool
 	growth    *growth
-	// packer packs documents in mode lean; nil in the other. lean says that the database is
-	// known to hold such documents.
-	packer *packed.Packer
-	lean   atomic.Bool
+	packer    *packed.Packer
+	// writesLean says that documents are written in mode lean; lean, that the database is known
+	// to hold such documents.
+	writesLean bool
+	lean       atomic.Bool
 	// stop ends what goes on behind; background waits for it.
 	stop       context.CancelFunc
 	background sync.WaitGroup
@@ -105,13 +106,11 @@ func open(ctx context.Context, settings storage.Settings) (*Store, error) {
 	}
 	s := &Store{
 		reader: reader, writer: writer, database: string(c.Database), metrics: !c.Metrics.Disable,
+		packer: packed.New(), writesLean: c.Mode == config.Lean,
 		raw: sqlquery.Raw{Any: settings.Gates[gateRaw], Parameterized: settings.Gates[gateParameterized]}, log: settings.Logger,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
-	}
-	if c.Mode == config.Lean {
-		s.packer = &packed.Packer{}
 	}
 	s.current.Store(&d)
 	s.growth = newGrowth()
@@ -233,7 +232,7 @@ func (s *Store) fail(ctx context.Context, doing string, err error) error {
 // Get implements storage.Storage.
 func (s *Store) Get(ctx context.Context, key storage.Key) (storage.Object, error) {
 	// The caller keeps the object: its memory is not taken back.
-	scanner := rows.NewScanner(s.dialect(), &rows.Memory{}, rows.WholeDocument, false, "")
+	scanner := rows.NewScanner(s.dialect(), s.packer, &rows.Memory{}, rows.WholeDocument, false, "")
 	where := s.keysCondition(key)
 	var got *storage.Object
 	err := s.dialect().Read(ctx, s.reader, "SELECT "+strings.Join(scanner.Columns, ", ")+" FROM resources WHERE "+where.SQL, where.Args, 1, func(scan dialect.Scan) (bool, error) {
