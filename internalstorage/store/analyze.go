@@ -8,8 +8,11 @@ import (
 // A table that has just been filled is one that the database knows nothing of: it would
 // take any index for as good as the others until it looks by itself, in a minute or so.
 // So it is told to look when this process has written analyzeFirst rows, and whenever
-// that has doubled.
-const analyzeFirst = 2000
+// there are analyzeAgain times as many: it looks into the labels of as many as 30,000 each time.
+const (
+	analyzeFirst = 2000
+	analyzeAgain = 4
+)
 
 // growth counts what is written.
 type growth struct {
@@ -26,7 +29,7 @@ func newGrowth() *growth {
 
 func (g *growth) wrote(rows int) {
 	written, next := g.written.Add(int64(rows)), g.next.Load()
-	if written < next || !g.next.CompareAndSwap(next, 2*written) {
+	if written < next || !g.next.CompareAndSwap(next, analyzeAgain*written) {
 		return
 	}
 	select {

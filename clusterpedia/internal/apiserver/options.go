@@ -26,6 +26,7 @@ import (
 
 	openapidefinitions "clusterpedia.io/api/generated/openapi"
 	"clusterpedia.io/clusterpedia/internal/apiserver/collections"
+	"clusterpedia.io/clusterpedia/internal/apiserver/cork"
 	"clusterpedia.io/clusterpedia/internal/apiserver/memberaccess"
 	"clusterpedia.io/clusterpedia/internal/apiserver/resources"
 	"clusterpedia.io/clusterpedia/internal/process"
@@ -196,6 +197,12 @@ func (o *Options) genericConfig(scheme *runtime.Scheme) (*genericapiserver.Recom
 	}
 	steps := []func() error{
 		func() error { return o.SecureServing.ApplyToConfig(&config.Config) },
+		func() error {
+			if config.SecureServing != nil {
+				config.SecureServing.Listener = cork.Listener(config.SecureServing.Listener)
+			}
+			return nil
+		},
 		func() error {
 			return o.Authentication.ApplyTo(&config.Authentication, config.SecureServing, config.OpenAPIConfig)
 		},

@@ -3,22 +3,21 @@ package resources
 import (
 	"bufio"
 	"net/http"
-	"slices"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 	"k8s.io/apiserver/pkg/features"
+
+	"clusterpedia.io/clusterpedia/internal/apiserver/cork"
 )
 
 // minCompressed is from how many bytes on an answer is compressed, as in the stock
 // handlers.
 const minCompressed = 128 << 10
 
-// frameData is how many bytes of data make, with its header of 9 bytes, a frame of HTTP/2
-// that fills one record of TLS, which is encrypted and sent on its own. The most that
-// frames take would need a second one for the last 9 bytes of each.
-const frameData = 16<<10 - 9
+// record is how many bytes a record of TLS has at most.
+const record = 16 << 10
 
 // answers holds what answers are written with, for the next ones.
 type answers struct{ buffers, compressors sync.Pool }
@@ -32,10 +31,7 @@ type answer struct {
 }
 
 func (a *answers) answer(w http.ResponseWriter, req *http.Request) *answer {
-	b := &body{to: w, answers: a, compress: responsewriters.ContentEncodingSupported(req, features.APIResponseCompression) == "gzip"}
-	if req.ProtoMajor == 2 {
-		b.chunk = frameData
-	}
+	b := &body{to: w, conn: cork.Of(req.Context()), answers: a, compress: responsewriters.ContentEncodingSupported(req, features.APIResponseCompression) == "gzip"}
 	buffer, ok := a.buffers.Get().(*bufio.Writer)
 	if !ok {
 		buffer = bufio.NewWriterSize(nil, minCompressed)
@@ -69,6 +65,7 @@ func (a *answer) free() {
 // body gets an answer in pieces of minCompressed bytes, but for the last one.
 type body struct {
 	to       http.ResponseWriter
+	conn     *cork.Conn
 	answers  *answers
 	compress bool
 	// ends says that the next piece is the last one.
@@ -76,8 +73,6 @@ type body struct {
 	// begun says that the client may have got something.
 	begun bool
 	zip   *gzip.Writer
-	// chunk is how many bytes are best written at once; 0 for any.
-	chunk int
 }
 
 // Write implements io.Writer.
@@ -98,15 +93,9 @@ func (b *body) Write(p []byte) (int, error) {
 	if b.zip != nil {
 		return b.zip.Write(p)
 	}
-	if b.chunk == 0 {
-		return b.to.Write(p)
+	if len(p) > record {
+		b.conn.Cork()
+		defer b.conn.Uncork()
 	}
-	written := 0
-	for part := range slices.Chunk(p, b.chunk) {
-		n, err := b.to.Write(part)
-		if written += n; err != nil {
-			return written, err
-		}
-	}
-	return written, nil
+	return b.to.Write(p)
 }
