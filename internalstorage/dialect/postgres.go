@@ -140,8 +140,8 @@ func (p postgres) Tables() []string {
 	}
 }
 
-// rowSize is up to how many bytes a row has all that it fits, and layout what sees to that.
-// Two such rows fill a page. Packed documents fit, so that lists find them in the
+// rowSize is up to how many bytes a row keeps all of its columns, and layout what sees to
+// that. Three such rows fill a page. Packed documents fit, so that lists find them in the
 // rows themselves; column object is what goes elsewhere. To compress them again would gain
 // nothing.
 const (

@@ -47,6 +47,8 @@ type Step struct {
 	Statements []string
 	// Optional is what a database may refuse. Without it some queries take longer.
 	Optional bool
+	// Locks says that whoever reads or writes waits for the step, and the step for them.
+	Locks bool
 }
 
 // Filling fills a table from the rows of resources, Rows of them at a time.
@@ -148,14 +150,6 @@ func pendingLimit(limit int) string { return fmt.Sprintf(" WITH (gin_pending_lis
 // of older releases are in it as they are.
 func (p postgres) Online(have Schema) []Step {
 	var steps []Step
-	if have.Compression == "pglz" {
-		steps = append(steps, Step{Statements: []string{
-			"ALTER TABLE resources ALTER COLUMN object SET COMPRESSION lz4",
-		}})
-	}
-	if len(have.Columns) > 0 && (have.RowSize != rowSize || have.RawCompressed) {
-		steps = append(steps, Step{Statements: []string{"ALTER TABLE resources " + layout}})
-	}
 	indexes := [][2]string{
 		{"idx_uid", "USING hash (uid)"},
 		{"idx_labels", "USING gin (" + labelsOf + " jsonb_path_ops)" + pendingLimit(256)},
@@ -197,6 +191,16 @@ func (p postgres) Online(have Schema) []Step {
 			"CREATE EXTENSION IF NOT EXISTS pg_trgm",
 			"CREATE INDEX CONCURRENTLY idx_name_trigrams ON resources USING gin (name gin_trgm_ops)" + pendingLimit(1024),
 		}})
+	}
+	var changes []string
+	if have.Compression == "pglz" {
+		changes = append(changes, "ALTER COLUMN object SET COMPRESSION lz4")
+	}
+	if have.Columns["raw"] != "" && (have.RowSize != rowSize || have.RawCompressed) {
+		changes = append(changes, layout)
+	}
+	if len(changes) > 0 {
+		steps = append(steps, Step{Locks: true, Summary: "keep new documents as they are packed", Statements: []string{"ALTER TABLE resources " + strings.Join(changes, ", ")}})
 	}
 	return steps
 }

@@ -28,6 +28,7 @@ const (
 	migrationIndexes
 	migrationOptional
 	migrationLabels // dialect.MigrationLabels
+	migrationLayout
 )
 
 // Migration is one that is due.
@@ -36,7 +37,9 @@ type Migration struct {
 	// Required is whether nothing works without it.
 	Required bool
 	optional bool
-	fill     *dialect.Filling
+	// locks is whether it waits for those who read and write, and they for it.
+	locks bool
+	fill  *dialect.Filling
 }
 
 // Pending returns what is to be done to bring the schema up to date, in order.
@@ -45,17 +48,22 @@ func Pending(ctx context.Context, db *gorm.DB, d dialect.Dialect) ([]Migration, 
 	if err != nil {
 		return nil, fmt.Errorf("read the schema: %w", err)
 	}
-	var due, optional []Migration
+	var due, optional, locking []Migration
 	if !have.Done(migrationTables) {
 		due = append(due, tables(d, have))
 	}
 	indexes := Migration{Migration: storage.Migration{Number: migrationIndexes, Summary: "add indexes"}}
 	for _, step := range d.Online(have) {
-		if step.Optional {
+		switch {
+		case step.Optional:
 			optional = append(optional, Migration{
 				Migration: storage.Migration{Number: migrationOptional, Summary: step.Summary, Statements: step.Statements}, optional: true,
 			})
-		} else {
+		case step.Locks:
+			locking = append(locking, Migration{
+				Migration: storage.Migration{Number: migrationLayout, Summary: step.Summary, Statements: step.Statements}, locks: true,
+			})
+		default:
 			indexes.Statements = append(indexes.Statements, step.Statements...)
 		}
 	}
@@ -68,7 +76,7 @@ func Pending(ctx context.Context, db *gorm.DB, d dialect.Dialect) ([]Migration, 
 			Migration: storage.Migration{Number: migrationLabels, Summary: "fill the table of labels", Statements: []string{fill.Statement, done(migrationLabels)}}, optional: true, fill: fill,
 		})
 	}
-	return due, nil
+	return append(due, locking...), nil // nothing else waits for those
 }
 
 func tables(d dialect.Dialect, have dialect.Schema) Migration {
@@ -77,7 +85,7 @@ func tables(d dialect.Dialect, have dialect.Schema) Migration {
 	if len(have.Columns) == 0 {
 		m.Statements = d.Tables()
 		for _, step := range d.Online(have) {
-			if !step.Optional {
+			if !step.Optional && !step.Locks {
 				later = append(later, strings.ReplaceAll(strings.Join(step.Statements, ""), " CONCURRENTLY", ""))
 			}
 		}
@@ -163,9 +171,12 @@ func migrateOnline(ctx context.Context, conn *gorm.DB, d dialect.Dialect, made f
 		if m.fill != nil && missing {
 			continue // there may be no table to be filled
 		}
-		if m.fill != nil {
+		switch {
+		case m.fill != nil:
 			err = fill(conn, m)
-		} else {
+		case m.locks: // only for a moment at a time
+			err = d.Locked(ctx, conn, func(tx *gorm.DB) error { return run(tx, m) })
+		default:
 			err = run(conn, m)
 		}
 		switch {

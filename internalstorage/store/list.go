@@ -12,6 +12,7 @@ import (
 	"gorm.io/gorm"
 
 	"clusterpedia.io/internalstorage/dialect"
+	"clusterpedia.io/internalstorage/packed"
 	"clusterpedia.io/internalstorage/rows"
 	"clusterpedia.io/internalstorage/sqlquery"
 	"clusterpedia.io/storage-api/object"
@@ -247,7 +248,7 @@ func (l *lister) fail(ctx context.Context, doing string, err error) error {
 		l.store.log.Warn("The database ended a query that took longer than queryTimeout", "err", err)
 		return errors.Join(context.DeadlineExceeded, failed)
 	}
-	if l.raw.SQL == "" || ctx.Err() != nil || storage.IsRetryable(failed) {
+	if l.raw.SQL == "" || ctx.Err() != nil || storage.IsRetryable(failed) || errors.Is(err, packed.ErrDamaged) {
 		return failed
 	}
 	l.store.log.Error("The database refuses a client's condition in SQL", "err", err)
