@@ -20,7 +20,8 @@ const form = 2
 // anyForm is above what may begin other forms, and below what JSON begins with.
 const anyForm = '\t'
 
-// maxSize bounds the size, in bytes, that a packed document may say it has.
+// maxSize bounds the size, in bytes, that a packed document may say it has. Larger ones
+// are stored as they are.
 const maxSize = 1 << 28
 
 // dictionary is what documents are taken to follow, as far as compression goes. Stored
@@ -41,6 +42,9 @@ func New() *Packer { return &Packer{dict: s2.MakeDictManual([]byte(dictionary), 
 
 // Append appends a document in packed form.
 func (p *Packer) Append(dst, doc []byte) []byte {
+	if len(doc) > maxSize {
+		return append(dst, doc...)
+	}
 	dst = append(slices.Grow(dst, 1+s2.MaxEncodedLen(len(doc))), form)
 	return dst[:len(dst)+len(p.dict.Encode(dst[len(dst):cap(dst)], doc))]
 }

@@ -15,9 +15,9 @@ import (
 	"clusterpedia.io/storage-api/storage"
 )
 
-// NewBatch returns what a statement writes of one cluster, no key being given twice.
-// What the database looks into of documents has no lists if it is lean. They are put into
-// memory.
+// NewBatch returns what a statement writes of one cluster, no key being given twice. If it
+// is lean, what the database looks into of documents has no lists. Documents are put into
+// memory, which grows if it must: then Documents is what it has become.
 func NewBatch(cluster string, epoch int64, deletes []object.Key, puts []*object.Object, now time.Time, lean bool, packer *packed.Packer, memory []byte) (*dialect.Batch, error) {
 	b := &dialect.Batch{Cluster: cluster, Epoch: epoch, SyncedAt: now, Documents: memory[:0]}
 	grow(&b.Deletes, len(deletes))

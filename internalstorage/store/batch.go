@@ -19,6 +19,8 @@ const (
 	// documentsStep is what the memory for documents grows by, so that it serves the next
 	// batch too.
 	documentsStep = 1 << 20
+	// documentsKept is up to how much of it is kept: no more than a full batch takes.
+	documentsKept = 2 * batchBytes
 )
 
 // outcome is what a run of changes leaves in the end. What is deleted is deleted before
@@ -96,7 +98,11 @@ func (s *Store) batch(w storage.Writer, out outcome) (statement dialect.Expr, fr
 		lent := make([]byte, 0, (size/documentsStep+1)*documentsStep)
 		memory = &lent
 	}
-	free = func() { s.documents.Put(memory) }
+	free = func() {
+		if cap(*memory) <= documentsKept {
+			s.documents.Put(memory)
+		}
+	}
 	b, err := rows.NewBatch(w.Cluster, w.Epoch, out.deletes, out.puts, now(), s.writesLean, s.packer, *memory)
 	if err != nil {
 		free()
