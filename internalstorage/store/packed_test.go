@@ -26,7 +26,17 @@ func storedDatabases() map[string]func(testing.TB) oldDatabase {
 			d.config["mode"] = "lean"
 			return d
 		},
+		"PostgreSQL by the simple protocol": func(t testing.TB) oldDatabase {
+			d := oldDatabases()["PostgreSQL"](t)
+			d.config["dsn"] = d.dsn + " default_query_exec_mode=simple_protocol"
+			return d
+		},
 		"MariaDB": oldDatabases()["MariaDB"],
+		"MariaDB without prepared statements": func(t testing.TB) oldDatabase {
+			d := oldDatabases()["MariaDB"](t)
+			d.config["dsn"] = d.dsn + "&interpolateParams=true"
+			return d
+		},
 	}
 }
 
