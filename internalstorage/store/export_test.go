@@ -18,6 +18,16 @@ func (s *Store) ListStatement(q *query.Query) (dialect.Expr, error) {
 	return l.statement(q.Limit + 1), nil
 }
 
+// Wanted is how many rows a list of the query asks for at first.
+func (s *Store) Wanted(q *query.Query) (int64, error) {
+	l, err := s.lister(q, "", false)
+	if err != nil {
+		return 0, err
+	}
+	defer l.free()
+	return l.wanted, nil
+}
+
 // Setting returns a setting of the connections that write.
 func (s *Store) Setting(ctx context.Context, text string) (value string, err error) {
 	return value, s.writer.WithContext(ctx).Raw(text).Scan(&value).Error

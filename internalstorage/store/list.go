@@ -60,12 +60,16 @@ func (s *Store) lister(q *query.Query, extra string, lean bool) (*lister, error)
 	if err != nil {
 		return nil, err
 	}
-	l := &lister{store: s, query: q, builder: b, where: where, raw: raw, order: b.OrderBy(), left: q.Limit, offset: q.Offset, wanted: sortedRows}
+	l := &lister{store: s, query: q, builder: b, where: where, raw: raw, order: b.OrderBy(), left: q.Limit, offset: q.Offset, wanted: sortedRows, most: mostRows}
 	// A page of two such parts is read at once: a second query takes longer than is gained by
 	// sending the first meanwhile.
-	if l.sorted = !alongIndex(q); !l.sorted && (q.Limit == 0 || q.Limit > 2*partRows) {
-		l.wanted = partRows
+	if alongIndex(q) {
+		if q.Limit == 0 || q.Limit > 2*partRows {
+			l.wanted = partRows
+		}
+		l.most = l.wanted
 	}
+	l.wanted = min(l.wanted, s.fitting(q))
 	for i := range l.parts {
 		l.parts[i].scanner = rows.NewScanner(d, s.packer, s.blocks.Memory(), wantedDocument(q), q.Events, extra)
 	}
@@ -170,10 +174,8 @@ type lister struct {
 	// parts are read in turns, the next one while the other is yielded.
 	parts [2]part
 	turn  int
-	// sorted says that no index has the order.
-	sorted bool
-	// wanted is how many rows a part asks for.
-	wanted int64
+	// wanted is how many rows a part asks for, most how many at most.
+	wanted, most int64
 	// left is how many objects the page may still have, if it is limited.
 	left, offset int64
 }
@@ -327,12 +329,26 @@ func (l *lister) fill(ctx context.Context, p *part, statement dialect.Expr, want
 		size += len(r.JSON)
 		return true, err
 	})
-	if n := int64(len(p.rows)); l.sorted && n == wanted && size > 0 {
-		l.wanted = min(max(n, n*partBytes/int64(size)), mostRows)
+	if n := int64(len(p.rows)); n == wanted && size > 0 {
+		l.wanted = min(max(n, n*partBytes/int64(size)), l.most)
 	}
 	if l.query.Limit > 0 {
 		l.left -= int64(len(p.rows))
 	}
+	if len(p.rows) > 0 && len(l.query.Types) == 1 && l.query.Projection == query.Full {
+		l.store.sizes.Store(l.query.Types[0], size/len(p.rows))
+	}
+}
+
+// fitting is how many objects of a type fit a part, by the last that were read: what is asked
+// for beyond is sent in vain.
+func (s *Store) fitting(q *query.Query) int64 {
+	if len(q.Types) != 1 || q.Projection != query.Full {
+		return mostRows
+	}
+	size, _ := s.sizes.Load(q.Types[0])
+	bytes, _ := size.(int)
+	return int64(max(partBytes/max(bytes, 1), 1))
 }
 
 // cheapCount is how many rows are counted for a client that did not ask for it.

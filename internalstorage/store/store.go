@@ -40,6 +40,8 @@ type Store struct {
 	// blocks and rows are the memory of lists; rows holds *[]row.
 	blocks rows.Blocks
 	rows   sync.Pool
+	// sizes has how many bytes objects of a type (query.Type) have, by the last that were read.
+	sizes sync.Map
 	// documents holds *[]byte, the memory of batches that are written.
 	documents sync.Pool
 	growth    *growth
