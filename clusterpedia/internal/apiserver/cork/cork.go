@@ -16,11 +16,16 @@ import (
 )
 
 const (
-	// most is how many bytes are held back at most: four records, each of a frame of HTTP/2.
-	most = 68 << 10
-	// patience is for how long at most. The client may have to read them before it lets the
-	// rest come, as the windows of HTTP/2 are its own.
+	// enough is how many bytes are sent at once: four records, each of a frame of HTTP/2.
+	enough = 64 << 10
+	// record is how many bytes TLS writes at once at most, and some.
+	record = 17 << 10
+	// patience is for how long bytes are held back at most. The client may have to read them
+	// before it lets the rest come, as the windows of HTTP/2 are its own.
 	patience = time.Millisecond
+	// pause is how many writes are not held back once patience has run out, so that small
+	// windows cost that once in some 4 MiB.
+	pause = 512
 	// keepAlive is the period of the generic API server, which knows connections of TCP only.
 	keepAlive = 3 * time.Minute
 )
@@ -56,13 +61,22 @@ type Conn struct {
 	net.Conn
 	buffers *sync.Pool
 	corks   atomic.Int32
-	// due sends what is held back.
+	// ends says that what is written is the last, or has a deadline of its own.
+	ends atomic.Bool
+	// due sends what is held back, when patience has run out or Uncork has it sent.
 	due *time.Timer
+	// early says that something is held back that Uncork has not had sent. So at most two
+	// goroutines wait for a client that reads nothing.
+	early atomic.Bool
 
 	mu sync.Mutex
 	// held is what is held back, if anything is.
 	held *[]byte
-	// failed is why that could not be sent.
+	// since is since when.
+	since time.Time
+	// pause is how many of the next writes are not held back.
+	pause int
+	// failed is why what was held back could not be sent.
 	failed error
 }
 
@@ -86,6 +100,7 @@ func Of(ctx context.Context) *Conn {
 // never waits.
 func (c *Conn) Cork() {
 	if c != nil {
+		c.ends.Store(false)
 		c.corks.Add(1)
 	}
 }
@@ -93,17 +108,28 @@ func (c *Conn) Cork() {
 // Uncork has what is held back sent, by another goroutine: a handler whose stream has ended
 // must not wait for a client that reads nothing.
 func (c *Conn) Uncork() {
-	if c != nil && c.corks.Add(-1) == 0 {
+	if c != nil && c.corks.Add(-1) == 0 && c.early.CompareAndSwap(true, false) {
 		c.due.Reset(0)
 	}
+}
+
+// SetWriteDeadline implements net.Conn. Nothing is held back behind it until Cork is called
+// again: TLS sets a deadline for its last record, which nothing is sent after.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	c.ends.Store(true)
+	return c.Conn.SetWriteDeadline(t)
 }
 
 // Write implements net.Conn. An error may be that of an earlier one.
 func (c *Conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	corked := c.corks.Load() > 0 && len(p) <= most
-	if !corked || (c.held != nil && len(*c.held)+len(p) > most) {
+	corked := c.corks.Load() > 0 && !c.ends.Load() && len(p) <= record
+	if corked && c.pause > 0 {
+		c.pause--
+		corked = false
+	}
+	if !corked {
 		c.send()
 	}
 	switch {
@@ -112,16 +138,27 @@ func (c *Conn) Write(p []byte) (int, error) {
 	case !corked:
 		return c.Conn.Write(p)
 	case c.held == nil:
-		buffer, ok := c.buffers.Get().(*[]byte)
-		if !ok {
-			room := make([]byte, 0, most)
-			buffer = &room
-		}
-		c.held = buffer
-		c.due.Reset(patience)
+		c.hold()
 	}
-	*c.held = append(*c.held, p...)
+	if *c.held = append(*c.held, p...); len(*c.held) >= enough {
+		c.send()
+		if c.failed != nil {
+			return 0, c.failed
+		}
+	}
 	return len(p), nil
+}
+
+// hold begins to hold back.
+func (c *Conn) hold() {
+	buffer, ok := c.buffers.Get().(*[]byte)
+	if !ok {
+		room := make([]byte, 0, enough+record)
+		buffer = &room
+	}
+	c.held, c.since = buffer, time.Now()
+	c.due.Reset(patience)
+	c.early.Store(true)
 }
 
 // send sends what is held back.
@@ -129,6 +166,7 @@ func (c *Conn) send() {
 	if c.held == nil {
 		return
 	}
+	c.early.Store(false)
 	if c.failed == nil {
 		_, c.failed = c.Conn.Write(*c.held)
 	}
@@ -137,13 +175,21 @@ func (c *Conn) send() {
 	c.held = nil
 }
 
+// flush is what the timer calls.
 func (c *Conn) flush() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.held != nil && c.early.Load() {
+		if time.Since(c.since) < patience {
+			return // What it was for was sent while it waited, and the timer runs again.
+		}
+		c.pause = pause
+	}
 	c.send()
 }
 
-// Close implements net.Conn. It ends writes, and loses what is held back.
+// Close implements net.Conn. It ends writes that wait for the client, and loses what is held
+// back, which is nothing once TLS has sent its last record.
 func (c *Conn) Close() error {
 	c.due.Stop()
 	return c.Conn.Close()

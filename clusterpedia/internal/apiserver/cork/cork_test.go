@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -83,9 +84,10 @@ func TestCork(t *testing.T) {
 
 	c.Cork()
 	c.Cork()
-	const record = 16 << 10
-	write(t, c, record, record, record, record, record)
-	require.Equal(t, 4*record, r.sizes()[2], "more would not fit")
+	const full = 16 << 10
+	write(t, c, full, full, full, full)
+	require.Equal(t, 4*full, r.sizes()[2], "enough")
+	write(t, c, full)
 	c.Uncork()
 	write(t, c, 100)
 	c.Uncork()
@@ -94,19 +96,36 @@ func TestCork(t *testing.T) {
 		for _, n := range r.sizes() {
 			total += n
 		}
-		return total == 30+5*record+100
+		return total == 30+5*full+100
 	}, time.Minute, time.Millisecond)
 
 	sent := len(r.sizes())
 	c.Cork()
-	write(t, c, most+1)
-	require.Equal(t, []int{most + 1}, r.sizes()[sent:], "what is large in itself is not held back")
+	write(t, c, record+1)
+	require.Equal(t, []int{record + 1}, r.sizes()[sent:], "what is large in itself is not held back")
 	write(t, c, 1, 2)
 	require.Eventually(t, func() bool { return len(r.sizes()) > sent+1 }, time.Minute, time.Millisecond, "nobody uncorks")
 	c.Uncork()
 	write(t, c, 3)
 	n := len(r.sizes())
 	require.Equal(t, 3, r.sizes()[n-1], "behind what was held back")
+}
+
+// TestPause has patience run out once.
+func TestPause(t *testing.T) {
+	t.Parallel()
+	r := &recorder{}
+	c := corkable(t, r)
+	c.Cork()
+	defer c.Uncork()
+	write(t, c, 1)
+	require.Eventually(t, func() bool { return len(r.sizes()) == 1 }, time.Minute, time.Millisecond)
+	for i := range pause {
+		write(t, c, 2)
+		require.Len(t, r.sizes(), i+2, "the client may have small windows")
+	}
+	write(t, c, 3, 3)
+	require.Eventually(t, func() bool { return len(r.sizes()) > pause+1 }, time.Minute, time.Millisecond)
 }
 
 // TestUncorkedIsInOrder has several cork a connection while one writes.
@@ -149,7 +168,7 @@ func TestCorkFails(t *testing.T) {
 		_, err := c.Write([]byte("x"))
 		return err != nil
 	}, time.Minute, time.Millisecond, "what could not be sent is told later")
-	_, err := c.Write(make([]byte, most+1))
+	_, err := c.Write(make([]byte, record+1))
 	require.ErrorIs(t, err, net.ErrClosed)
 }
 
@@ -187,20 +206,10 @@ func TestServe(t *testing.T) {
 	}
 	var corked atomic.Int64
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		c := Of(req.Context())
-		for rest := answer; len(rest) > 0; {
-			n := min(len(rest), 128<<10)
-			if c != nil {
-				corked.Add(1)
-			}
-			c.Cork()
-			_, err := w.Write(rest[:n])
-			c.Uncork()
-			if err != nil {
-				return
-			}
-			rest = rest[n:]
+		if Of(req.Context()) != nil {
+			corked.Add(1)
 		}
+		pieces(w, req, answer)
 	}))
 	server.Listener = Listener(server.Listener)
 	server.EnableHTTP2 = true
@@ -231,6 +240,19 @@ func TestServe(t *testing.T) {
 		})
 	}
 	t.Cleanup(func() { require.Positive(t, corked.Load()) })
+}
+
+// pieces writes an answer as the handlers of resources do.
+func pieces(w http.ResponseWriter, req *http.Request, answer []byte) {
+	c := Of(req.Context())
+	for piece := range slices.Chunk(answer, 128<<10) {
+		c.Cork()
+		_, err := w.Write(piece)
+		c.Uncork()
+		if err != nil {
+			return
+		}
+	}
 }
 
 func get(ctx context.Context, client *http.Client, url string, want []byte) error {

@@ -31,7 +31,12 @@ type answer struct {
 }
 
 func (a *answers) answer(w http.ResponseWriter, req *http.Request) *answer {
-	b := &body{to: w, conn: cork.Of(req.Context()), answers: a, compress: responsewriters.ContentEncodingSupported(req, features.APIResponseCompression) == "gzip"}
+	b := &body{to: w, answers: a, compress: responsewriters.ContentEncodingSupported(req, features.APIResponseCompression) == "gzip"}
+	if req.ProtoAtLeast(1, 1) {
+		// HTTP/1.0 ends an answer by closing the connection, which leaves TLS five seconds to
+		// send what is held back.
+		b.conn = cork.Of(req.Context())
+	}
 	buffer, ok := a.buffers.Get().(*bufio.Writer)
 	if !ok {
 		buffer = bufio.NewWriterSize(nil, minCompressed)
