@@ -50,6 +50,8 @@ that the servers give are compared. Profile ` + "`million`" + ` needs 20 GB in t
 *min* is the fastest request of all rounds. CPU, allocations and sizes are those of the round in which they were
 least, for one request; database CPU is that of all its processes. *Growth of RSS* is the peak of the server's resident
 memory above the least that it had before, idle, without a large list.
+Servers that were measured so are started anew: after lists of that size a server has room for the garbage of
+hundreds of others, and would collect none while those are measured.
 
 To compare two runs, keep ` + "`docs/benchmarks/PROFILE.txt`" + ` of the first:
 

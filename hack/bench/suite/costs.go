@@ -223,7 +223,7 @@ func (s *suite) measureMemory(ctx context.Context) error {
 			s.say("%s of %s: memory grows by %.1f MiB", at.title, server.name, growth/(1<<20))
 		}
 	}
-	return nil
+	return s.restart(ctx)
 }
 
 // growth is the peak of a server's memory, while so many clients read, above what it had.

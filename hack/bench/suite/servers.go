@@ -87,6 +87,20 @@ func (s *suite) startServers(ctx context.Context) error {
 	return s.awaitObjects(ctx)
 }
 
+// restart gives all servers processes of their own again. What has served great lists has
+// room for the garbage of hundreds of small ones, and collects none while they are measured.
+func (s *suite) restart(ctx context.Context) error {
+	for _, server := range s.servers {
+		if err := server.process.Stop(stopLimit); err != nil {
+			return err
+		}
+	}
+	if err := s.startServers(ctx); err != nil {
+		return err
+	}
+	return s.calibrate(ctx)
+}
+
 // startBaseline starts this program once more, as a server.
 func (s *suite) startBaseline(ctx context.Context, name, database string) error {
 	self, err := os.Executable()
