@@ -159,10 +159,5 @@ func getAndClose(ctx context.Context, to string, config *tls.Config, proto strin
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
-	got, err := io.ReadAll(resp.Body)
-	if err == nil && !bytes.Equal(want, got) {
-		err = fmt.Errorf("%d bytes that are not those of the answer", len(got))
-	}
-	return err
+	return compare(resp, want)
 }

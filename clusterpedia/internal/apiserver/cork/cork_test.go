@@ -264,6 +264,11 @@ func get(ctx context.Context, client *http.Client, url string, want []byte) erro
 	if err != nil {
 		return err
 	}
+	return compare(resp, want)
+}
+
+// compare reads all of an answer.
+func compare(resp *http.Response, want []byte) error {
 	defer resp.Body.Close()
 	got, err := io.ReadAll(resp.Body)
 	if err == nil && !bytes.Equal(want, got) {
