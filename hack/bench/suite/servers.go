@@ -67,7 +67,8 @@ func (s *suite) startHost(ctx context.Context) error {
 	return s.stack.Install(ctx)
 }
 
-// startServers starts the apiserver and the baselines.
+// startServers starts the apiserver and the baselines, and calibrates what is measured of
+// them.
 func (s *suite) startServers(ctx context.Context) error {
 	own, err := s.stack.StartAPIServer(ctx)
 	if own != nil {
@@ -84,7 +85,10 @@ func (s *suite) startServers(ctx context.Context) error {
 			return err
 		}
 	}
-	return s.awaitObjects(ctx)
+	if err := s.awaitObjects(ctx); err != nil {
+		return err
+	}
+	return s.calibrate(ctx)
 }
 
 // restart gives all servers processes of their own again. What has served great lists has
@@ -95,10 +99,7 @@ func (s *suite) restart(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.startServers(ctx); err != nil {
-		return err
-	}
-	return s.calibrate(ctx)
+	return s.startServers(ctx)
 }
 
 // startBaseline starts this program once more, as a server.
