@@ -49,11 +49,14 @@ func (p *Packer) Append(dst, doc []byte) []byte {
 	return dst[:len(dst)+len(p.dict.Encode(dst[len(dst):cap(dst)], doc))]
 }
 
+// plain says that a document is stored as it is.
+func plain(stored []byte) bool { return len(stored) == 0 || stored[0] >= anyForm }
+
 // Size returns the size in bytes of a stored document as it was, or ErrDamaged. Those that
 // are not packed are stored as they are.
 func (p *Packer) Size(stored []byte) (int, error) {
 	switch {
-	case len(stored) == 0 || stored[0] >= anyForm:
+	case plain(stored):
 		return len(stored), nil
 	case stored[0] != form:
 		return 0, fmt.Errorf("%w: its form is %d, known is %d", ErrDamaged, stored[0], form)
@@ -71,7 +74,7 @@ func (p *Packer) Restore(dst, stored []byte) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	if len(stored) == 0 || stored[0] >= anyForm {
+	if plain(stored) {
 		return append(dst, stored...), nil
 	}
 	dst = slices.Grow(dst, size)

@@ -107,26 +107,31 @@ func packShare(documents []stored, puts []*object.Object, lean bool, packer *pac
 		size += len(o.JSON)
 	}
 	memory := make([]byte, 0, size/2)
-	behind := func(begin int) []byte { return memory[begin:len(memory):len(memory)] }
 	for i, o := range puts {
-		d := stored{text: o.JSON}
+		d := &documents[i]
+		d.text = o.JSON
 		if begin := len(memory); lean {
 			if memory, err = packed.WithoutLists(memory, o.JSON); err != nil {
 				return &storage.InvalidObjectError{Key: o.Key, Reason: err.Error()}
 			}
-			d.text = behind(begin)
+			d.text = memory[begin:]
 		}
-		head, rest := cutHead(o.JSON)
-		if begin := len(memory); head != nil {
-			memory = packer.Append(memory, head)
-			d.head = behind(begin)
-		}
-		begin := len(memory)
-		memory = packer.Append(memory, rest)
-		d.raw = behind(begin)
-		documents[i] = d
+		memory, d.head, d.raw = appendPacked(memory, o.JSON, packer)
 	}
 	return nil
+}
+
+// appendPacked appends the head and the rest of a document, packed, and returns both. The
+// head is nil if there is none.
+func appendPacked(memory, doc []byte, packer *packed.Packer) (grown, head, raw []byte) {
+	first, rest := cutHead(doc)
+	if begin := len(memory); first != nil {
+		memory = packer.Append(memory, first)
+		head = memory[begin:]
+	}
+	begin := len(memory)
+	memory = packer.Append(memory, rest)
+	return memory, head, memory[begin:]
 }
 
 func appendSize(to *[]int32, n int) {

@@ -59,11 +59,8 @@ func (r Row) Values(d dialect.Dialect) ([]any, error) {
 		r.ResourceVersion, string(r.JSON), d.Time(r.CreatedAt), d.Time(r.SyncedAt), deleted, owners,
 	}
 	if d.SeparateRaw() {
-		head, rest := cutHead(r.JSON)
-		if head != nil {
-			head = r.Packer.Append(nil, head)
-		}
-		values = append(values, head, r.Packer.Append(nil, rest), r.ResourceVersion)
+		_, head, raw := appendPacked(nil, r.JSON, r.Packer)
+		values = append(values, head, raw, r.ResourceVersion)
 	}
 	return values, nil
 }
