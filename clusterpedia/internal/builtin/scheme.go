@@ -4,7 +4,7 @@
 // kind from the one that is stored. Kinds it doesn't know, custom resources above
 // all, are stored and served as the member serves them.
 //
-// With package table it is the only importer of k8s.io/kubernetes.
+// With package cells it is the only importer of k8s.io/kubernetes.
 package builtin
 
 import (

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/klog/v2"
 
 	"clusterpedia.io/clusterpedia/internal/synchro/document"
@@ -34,8 +35,10 @@ type resource struct {
 	rewriter document.Rewriter
 	// convert brings a document into the stored version; nil if it is in that already.
 	// Fields are those of the stored version, so that pruner comes behind it then.
-	convert   func(doc []byte) ([]byte, error)
-	pruner    *document.Rewriter
+	convert func(doc []byte) ([]byte, error)
+	pruner  *document.Rewriter
+	// cells prints what tables show of a stored document; nil if that is not kept.
+	cells     func(doc []byte) (*storage.Cells, error)
 	metrics   Metrics
 	log       klog.Logger
 	state     *resourceState
@@ -98,6 +101,9 @@ func newResource(c *cluster, spec negotiation.Resource, known *known) *resource 
 		gv := spec.GroupVersion()
 		gv.Version = spec.Storage.Version
 		r.convert = func(doc []byte) ([]byte, error) { return c.Kinds.Convert(doc, gv) }
+	}
+	if c.Kinds.Cells != nil {
+		r.cells = c.Kinds.Cells(schema.GroupKind{Group: spec.Group, Kind: spec.Kind})
 	}
 	r.reflector = reflector.New(reflector.Options{
 		Client:   c.client,
@@ -314,7 +320,7 @@ func (r *resource) object(doc []byte) (*storage.Object, error) {
 			}
 		}
 	}
-	return &storage.Object{
+	object := &storage.Object{
 		Key:             storage.Key{Cluster: r.cluster, Resource: r.Storage, Namespace: d.Namespace, Name: d.Name},
 		Kind:            d.Kind,
 		UID:             d.UID,
@@ -325,7 +331,15 @@ func (r *resource) object(doc []byte) (*storage.Object, error) {
 		CreatedAt:       d.CreatedAt,
 		DeletedAt:       d.DeletedAt,
 		JSON:            d.JSON,
-	}, nil
+	}
+	if r.cells != nil {
+		// Without them a table shows the same, from the whole document. The error may repeat
+		// some of that.
+		if object.Cells, err = r.cells(d.JSON); err != nil {
+			r.log.V(4).Info("A table's row of an object cannot be printed", "object", object.Key.String())
+		}
+	}
+	return object, nil
 }
 
 // invalid reports an object that can't be stored because of what it holds. It is

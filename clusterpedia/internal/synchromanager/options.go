@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	cliflag "k8s.io/component-base/cli/flag"
@@ -18,6 +19,7 @@ import (
 
 	"clusterpedia.io/api/client/clientset/versioned"
 	"clusterpedia.io/clusterpedia/internal/builtin"
+	"clusterpedia.io/clusterpedia/internal/cells"
 	"clusterpedia.io/clusterpedia/internal/process"
 	"clusterpedia.io/clusterpedia/internal/synchro"
 	"clusterpedia.io/clusterpedia/internal/synchro/negotiation"
@@ -135,6 +137,23 @@ func (o *Options) Validate() error {
 	return errors.Join(errs...)
 }
 
+// cellsOf returns what prints the cells of a kind.
+func cellsOf(printer *cells.Printer) func(schema.GroupKind) func(doc []byte) (*storage.Cells, error) {
+	return func(kind schema.GroupKind) func(doc []byte) (*storage.Cells, error) {
+		k := printer.Kind(kind)
+		if k == nil || k.Columns == "" {
+			return nil
+		}
+		return func(doc []byte) (*storage.Cells, error) {
+			values, err := k.Print(doc)
+			if err != nil {
+				return nil, err
+			}
+			return &storage.Cells{Columns: k.Columns, Values: values}, nil
+		}
+	}
+}
+
 // userAgent names the synchro to the host cluster.
 const userAgent = "cluster-synchro-manager"
 
@@ -149,7 +168,7 @@ func NewManager(host *rest.Config, st storage.Storage, gate featuregate.FeatureG
 	}
 	kinds := builtin.NewScheme()
 	o.Storage, o.Namespace = st, process.Namespace()
-	o.Kinds = negotiation.Kinds{Versions: kinds.Versions, StorageVersion: kinds.StorageVersion, Convert: kinds.Convert}
+	o.Kinds = negotiation.Kinds{Versions: kinds.Versions, StorageVersion: kinds.StorageVersion, Convert: kinds.Convert, Cells: cellsOf(cells.NewPrinter(kinds))}
 	enabled := func(name featuregate.Feature) bool { return gate.Enabled(name) }
 	o.Gates = synchro.Gates{
 		PruneManagedFields:              enabled("PruneManagedFields"),

@@ -28,8 +28,9 @@ import (
 
 // format writes one object of a list that flows, and what stands around all of them.
 type format struct {
-	// projection is what is read of the objects.
+	// projection is what is read of the objects, and columns that of cells.
 	projection query.Projection
+	columns    string
 	// open is what the list begins with, up to the first object.
 	open []byte
 	// item writes one object.
@@ -77,52 +78,6 @@ func validList(req *http.Request, s *scope) bool {
 	return len(metainternalversionvalidation.ValidateListOptions(&options, watchList)) == 0
 }
 
-// tableFormat prints rows with the metadata of their objects, or without; nil if whole
-// objects are wanted.
-func (s *scope) tableFormat(req *http.Request) *format {
-	var options metav1.TableOptions
-	if err := metainternalversionscheme.ParameterCodec.DecodeParameters(req.URL.Query(), metav1.SchemeGroupVersion, &options); err != nil {
-		return nil
-	}
-	if options.IncludeObject != "" && options.IncludeObject != metav1.IncludeMetadata {
-		return nil
-	}
-	definitions, err := json.Marshal(s.columns.Definitions)
-	if err != nil {
-		return nil
-	}
-	printer := tableConvertor{s}
-	return &format{
-		open: fmt.Appendf(nil, `{"kind":"Table","apiVersion":"meta.k8s.io/v1","columnDefinitions":%s,"rows":[`, definitions),
-		item: func(ctx context.Context, w *bufio.Writer, o *storage.Object) error {
-			row := printer.row(ctx, o, true)
-			cells, err := json.Marshal(row.Cells)
-			if err != nil {
-				return fmt.Errorf("%s: %w", o.Key, err)
-			}
-			w.WriteString(`{"cells":`)
-			w.Write(cells)
-			if len(row.Conditions) > 0 {
-				conditions, err := json.Marshal(row.Conditions)
-				if err != nil {
-					return fmt.Errorf("%s: %w", o.Key, err)
-				}
-				w.WriteString(`,"conditions":`)
-				w.Write(conditions)
-			}
-			w.WriteString(`,"object":`)
-			if s.writePartial(w, o) != nil { // as row shows it
-				partial, err := json.Marshal(KeyOnly(o))
-				if err != nil {
-					return fmt.Errorf("%s: %w", o.Key, err)
-				}
-				w.Write(partial)
-			}
-			return w.WriteByte('}')
-		},
-	}
-}
-
 // writePartial writes an object's metadata as a PartialObjectMetadata, or nothing if there is
 // none to be read.
 func (s *scope) writePartial(w *bufio.Writer, o *storage.Object) error {
@@ -150,7 +105,7 @@ func (h *Handler) flow(w http.ResponseWriter, req *http.Request, r *reader, f *f
 	ctx, s := req.Context(), r.scope
 	q := *r.options.Query
 	if f.projection != query.Full {
-		q.Projection = f.projection
+		q.Projection, q.Columns = f.projection, f.columns
 	}
 	list, err := r.listing(ctx, &q)
 	if err != nil {

@@ -45,6 +45,8 @@ type reader struct {
 	// transform is what the client wants in place of the objects: Table,
 	// PartialObjectMetadata or PartialObjectMetadataList; empty for the objects.
 	transform string
+	// include is what a Table has of the objects.
+	include metav1.IncludeObjectPolicy
 
 	open *listing
 }
@@ -65,7 +67,7 @@ var (
 // newReader returns the reader of a request. What cannot be negotiated is left for the stock
 // handler to refuse.
 func newReader(req *http.Request, st storage.Storage, s *scope, cluster string) *reader {
-	r := &reader{storage: st, scope: s, cluster: cluster}
+	r := &reader{storage: st, scope: s, cluster: cluster, include: metav1.IncludeObjectPolicy(req.URL.Query().Get("includeObject"))}
 	r.media, r.serializer, r.refused = negotiation.NegotiateOutputMediaType(req, s.Serializer, s)
 	if r.refused == nil && r.media.Convert != nil {
 		r.transform = r.media.Convert.Kind
@@ -141,8 +143,11 @@ func (r *reader) get(ctx context.Context, key storage.Key) (storage.Object, erro
 // stock handler validated; the request's own were parsed before.
 func (r *reader) List(ctx context.Context, _ *metainternalversion.ListOptions) (runtime.Object, error) {
 	q := *r.options.Query
-	if r.transform == "PartialObjectMetadataList" {
+	switch r.transform {
+	case "PartialObjectMetadataList":
 		q.Projection = query.Metadata
+	case "Table":
+		q.Projection, q.Columns = r.scope.shown(r.include)
 	}
 	fail := func(err error) (runtime.Object, error) {
 		return nil, APIError(err, r.scope.Resource.GroupResource(), "")

@@ -4,6 +4,7 @@ package table
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -18,45 +19,56 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/kube-aggregator/pkg/apis/apiregistration"
 	apiservice "k8s.io/kube-aggregator/pkg/registry/apiservice/etcd"
-	"k8s.io/kubernetes/pkg/printers"
-	printersinternal "k8s.io/kubernetes/pkg/printers/internalversion"
 
 	"clusterpedia.io/clusterpedia/internal/builtin"
+	"clusterpedia.io/clusterpedia/internal/cells"
 )
 
 // Printer knows the columns of the compiled-in kinds. It may be used
 // concurrently.
-type Printer struct {
-	scheme    *builtin.Scheme
-	generator *printers.HumanReadableGenerator
-}
+type Printer struct{ kinds *cells.Printer }
 
 // NewPrinter returns a printer for the kinds of scheme.
-func NewPrinter(scheme *builtin.Scheme) *Printer {
-	return &Printer{scheme: scheme, generator: printers.NewTableGenerator().With(printersinternal.AddHandlers)}
-}
+func NewPrinter(scheme *builtin.Scheme) *Printer { return &Printer{kinds: cells.NewPrinter(scheme)} }
 
 // Columns are the columns of one kind.
 type Columns struct {
 	// Definitions begin with the cluster.
 	Definitions []metav1.TableColumnDefinition
-	generator   *printers.HumanReadableGenerator
+	kind        *cells.Kind
 	custom      rest.TableConvertor
-	pods        bool
 }
 
 // Reader returns what reads a stored document as far as Row needs it; decode reads all of
 // it.
 func (c Columns) Reader(decode func(doc []byte) (runtime.Object, error)) func(doc []byte) (runtime.Object, error) {
-	if !c.pods {
+	if c.kind == nil {
 		return decode
 	}
-	return func(doc []byte) (runtime.Object, error) {
-		if pod, err := readPod(doc); err == nil {
-			return pod, nil
-		}
-		return decode(doc)
+	return func(doc []byte) (runtime.Object, error) { return c.kind.Read(doc, decode) }
+}
+
+// Named reports whether the columns show no more of an object than its name and when it was
+// created.
+func (c Columns) Named() bool { return c.kind == nil && c.custom == nil }
+
+// Kept is what the kept cells of these columns are called; empty if there are none.
+func (c Columns) Kept() string {
+	if c.kind == nil {
+		return ""
 	}
+	return c.kind.Columns
+}
+
+// AppendKept appends kept cells as a JSON array, and returns the conditions of their row,
+// nil if it has none.
+func (c Columns) AppendKept(dst []byte, cluster string, values []byte) (row, conditions []byte, err error) {
+	name, err := json.Marshal(cluster)
+	if err != nil {
+		return dst, nil, err
+	}
+	dst, conditions, err = c.kind.AppendCells(append(append(dst, '['), name...), values, time.Now())
+	return append(dst, ']'), conditions, err
 }
 
 // Custom returns the columns of a custom resource, as its definition says. It is for one
@@ -84,12 +96,8 @@ var (
 	createdColumn = metav1.TableColumnDefinition{Name: "Created At", Type: "date", Description: metav1.ObjectMeta{}.SwaggerDoc()["creationTimestamp"]}
 )
 
-// Two compiled-in kinds are not printed as the others: APIServices by the kube-aggregator, and
-// the other one by nobody, though there are columns for it.
-var (
-	apiServices          = schema.GroupKind{Group: apiregistration.GroupName, Kind: "APIService"}
-	csiStorageCapacities = schema.GroupKind{Group: "storage.k8s.io", Kind: "CSIStorageCapacity"}
-)
+// apiServices are compiled in, and printed by the kube-aggregator.
+var apiServices = schema.GroupKind{Group: apiregistration.GroupName, Kind: "APIService"}
 
 // Columns returns the columns of a kind: those of kubectl if it is compiled in and
 // kubectl has any, else the name and the time of creation.
@@ -99,37 +107,41 @@ func (p *Printer) Columns(ctx context.Context, kind schema.GroupKind) Columns {
 			return columns
 		}
 	}
-	internal := schema.GroupVersion{Group: kind.Group, Version: runtime.APIVersionInternal}
-	if list, err := p.scheme.Runtime().New(internal.WithKind(kind.Kind + "List")); err == nil && kind != csiStorageCapacities {
-		if head, err := p.generator.GenerateTable(list, printers.GenerateOptions{Wide: true}); err == nil {
-			return Columns{Definitions: slices.Insert(head.ColumnDefinitions, 0, clusterColumn), generator: p.generator, pods: kind == schema.GroupKind{Kind: "Pod"}}
-		}
+	if k := p.kinds.Kind(kind); k != nil {
+		return Columns{Definitions: slices.Insert(slices.Clone(k.Definitions), 0, clusterColumn), kind: k}
 	}
 	return Columns{Definitions: []metav1.TableColumnDefinition{clusterColumn, nameColumn, createdColumn}}
 }
 
 // Row prints one object. A compiled-in kind must have its internal type.
 func (c Columns) Row(ctx context.Context, cluster string, obj runtime.Object) (metav1.TableRow, error) {
-	var body *metav1.Table
+	var row metav1.TableRow
 	var err error
 	switch {
-	case c.generator != nil:
-		body, err = c.generator.GenerateTable(obj, printers.GenerateOptions{Wide: true, NoHeaders: true})
+	case c.kind != nil:
+		row, err = c.kind.Row(obj)
 	case c.custom != nil:
-		body, err = c.custom.ConvertToTable(ctx, obj, &metav1.TableOptions{NoHeaders: true})
+		row, err = customRow(ctx, c.custom, obj)
 	default:
 		return byName(cluster, obj)
 	}
+	if err != nil {
+		return metav1.TableRow{}, err
+	}
+	row.Cells = slices.Insert(row.Cells, 0, any(cluster))
+	row.Object.Object = obj
+	return row, nil
+}
+
+func customRow(ctx context.Context, convertor rest.TableConvertor, obj runtime.Object) (metav1.TableRow, error) {
+	body, err := convertor.ConvertToTable(ctx, obj, &metav1.TableOptions{NoHeaders: true})
 	if err != nil {
 		return metav1.TableRow{}, fmt.Errorf("print a %T: %w", obj, err)
 	}
 	if len(body.Rows) != 1 {
 		return metav1.TableRow{}, fmt.Errorf("print a %T: %d rows", obj, len(body.Rows))
 	}
-	row := body.Rows[0]
-	row.Cells = slices.Insert(row.Cells, 0, any(cluster))
-	row.Object.Object = obj
-	return row, nil
+	return body.Rows[0], nil
 }
 
 // byName prints an object of which nothing is known.
@@ -139,7 +151,12 @@ func byName(cluster string, obj runtime.Object) (metav1.TableRow, error) {
 		return metav1.TableRow{}, fmt.Errorf("read the metadata of a %T: %w", obj, err)
 	}
 	return metav1.TableRow{
-		Cells:  []any{cluster, accessor.GetName(), accessor.GetCreationTimestamp().UTC().Format(time.RFC3339)},
+		Cells:  NamedCells(cluster, accessor.GetName(), accessor.GetCreationTimestamp().Time),
 		Object: runtime.RawExtension{Object: obj},
 	}, nil
+}
+
+// NamedCells is the row of an object of which no more is shown.
+func NamedCells(cluster, name string, created time.Time) []any {
+	return []any{cluster, name, created.UTC().Format(time.RFC3339)}
 }

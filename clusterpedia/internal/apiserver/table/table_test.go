@@ -33,7 +33,7 @@ func TestColumns(t *testing.T) {
 			want:    []any{"c", "v1.x.io", "Local", "Unknown"},
 		},
 		"a kind whose columns nobody prints": {
-			kind:    csiStorageCapacities,
+			kind:    schema.GroupKind{Group: "storage.k8s.io", Kind: "CSIStorageCapacity"},
 			doc:     `{"kind":"CSIStorageCapacity","apiVersion":"storage.k8s.io/v1",` + since + `,"storageClassName":"s","capacity":"1Gi"}`,
 			columns: []any{"Cluster", "Name", "Created At"},
 			want:    []any{"c", "v1.x.io", "2022-03-01T00:00:00Z"},

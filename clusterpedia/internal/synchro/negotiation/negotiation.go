@@ -32,6 +32,9 @@ type Kinds struct {
 	StorageVersion func(schema.GroupKind) (schema.GroupVersion, bool)
 	// Convert returns the JSON document of a compiled-in kind in another version.
 	Convert func(doc []byte, to schema.GroupVersion) ([]byte, error)
+	// Cells returns what prints the cells of stored documents of a kind; nil if nothing is
+	// kept of its tables. It may be nil.
+	Cells func(schema.GroupKind) func(doc []byte) (*storage.Cells, error)
 }
 
 // Selection is what the user wants of a cluster.

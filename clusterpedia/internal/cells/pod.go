@@ -1,8 +1,9 @@
-package table
+package cells
 
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -270,4 +271,41 @@ func (r *podReader) state(value []byte) (s core.ContainerState) {
 		}
 	})
 	return s
+}
+
+// lastRestart returns when the last container of a pod that was restarted had ended; zero if
+// none is known. It looks where kubectl's printer looks, which shows how long ago that was.
+func lastRestart(pod *core.Pod) time.Time {
+	restartable := map[string]bool{}
+	for i := range pod.Spec.InitContainers {
+		policy := pod.Spec.InitContainers[i].RestartPolicy
+		restartable[pod.Spec.InitContainers[i].Name] = policy != nil && *policy == core.ContainerRestartPolicyAlways
+	}
+	later := func(than time.Time, c *core.ContainerStatus) time.Time {
+		if ended := c.LastTerminationState.Terminated; ended != nil && ended.FinishedAt.After(than) {
+			return ended.FinishedAt.Time
+		}
+		return than
+	}
+	var last, lastSidecar time.Time
+	initializing := false
+	for i := 0; i < len(pod.Status.InitContainerStatuses) && !initializing; i++ {
+		c := &pod.Status.InitContainerStatuses[i]
+		last = later(last, c)
+		if restartable[c.Name] {
+			lastSidecar = later(lastSidecar, c)
+		}
+		succeeded := c.State.Terminated != nil && c.State.Terminated.ExitCode == 0
+		started := restartable[c.Name] && c.Started != nil && *c.Started
+		initializing = !succeeded && !started
+	}
+	i := slices.IndexFunc(pod.Status.Conditions, func(c core.PodCondition) bool { return c.Type == core.PodInitialized })
+	if initializing && (i < 0 || pod.Status.Conditions[i].Status != core.ConditionTrue) {
+		return last
+	}
+	last = lastSidecar
+	for i := range pod.Status.ContainerStatuses {
+		last = later(last, &pod.Status.ContainerStatuses[i])
+	}
+	return last
 }

@@ -1,0 +1,154 @@
+// Package cells prints objects of compiled-in kinds as kubectl does. The synchro prints
+// each object when it writes it, so that the storage layer keeps what a table shows of it;
+// the apiserver completes such cells, or prints the object, when a client asks for a Table.
+package cells
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/kubernetes/pkg/printers"
+	printersinternal "k8s.io/kubernetes/pkg/printers/internalversion"
+
+	"clusterpedia.io/clusterpedia/internal/builtin"
+)
+
+// release is the version of k8s.io/kubernetes, whose printers another one may have changed.
+// It and form are part of what cells are called by.
+const release = "v1.37.2"
+
+// form is how Print writes cells.
+const form = "1"
+
+// Printer knows the kinds that kubectl has columns for. It may be used concurrently.
+type Printer struct {
+	scheme    *builtin.Scheme
+	generator *printers.HumanReadableGenerator
+}
+
+// NewPrinter returns a printer for the kinds of scheme.
+func NewPrinter(scheme *builtin.Scheme) *Printer {
+	return &Printer{scheme: scheme, generator: printers.NewTableGenerator().With(printersinternal.AddHandlers)}
+}
+
+// Kind prints the objects of one kind. It may be used concurrently.
+type Kind struct {
+	// Definitions are kubectl's columns, with the wide ones.
+	Definitions []metav1.TableColumnDefinition
+	// Columns is the name of Definitions for storage.Cells; empty if cells cannot be kept.
+	Columns string
+
+	generator *printers.HumanReadableGenerator
+	decode    func(doc []byte) (runtime.Object, error)
+	pods      bool
+	// ages tells of each column whether it shows how long ago something was.
+	ages []bool
+}
+
+// Kind returns what prints a kind; nil for a kind without columns.
+func (p *Printer) Kind(kind schema.GroupKind) *Kind {
+	internal := schema.GroupVersion{Group: kind.Group, Version: runtime.APIVersionInternal}
+	list, err := p.scheme.Runtime().New(internal.WithKind(kind.Kind + "List"))
+	if err != nil || kind == csiStorageCapacities {
+		return nil
+	}
+	head, err := p.generator.GenerateTable(list, printers.GenerateOptions{Wide: true})
+	if err != nil {
+		return nil
+	}
+	k := &Kind{Definitions: head.ColumnDefinitions, generator: p.generator, decode: p.scheme.Decode, pods: kind == pods}
+	k.ages = ages(kind, k.Definitions)
+	if !p.full(k, internal.WithKind(kind.Kind)) {
+		return k
+	}
+	// It cannot fail: they are texts and numbers.
+	definitions, err := json.Marshal(k.Definitions)
+	if err != nil {
+		return k
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %s %s", release, form, kind, definitions))
+	k.Columns = base64.RawURLEncoding.EncodeToString(sum[:6])
+	return k
+}
+
+// full reports whether a row has a cell for each column: not all kinds' rows do.
+func (p *Printer) full(k *Kind, internal schema.GroupVersionKind) bool {
+	empty, err := p.scheme.Runtime().New(internal)
+	if err != nil {
+		return false
+	}
+	row, err := k.Row(empty)
+	return err == nil && len(row.Cells) == len(k.Definitions)
+}
+
+// csiStorageCapacities have columns that nobody prints.
+var csiStorageCapacities = schema.GroupKind{Group: "storage.k8s.io", Kind: "CSIStorageCapacity"}
+
+var errPrinter = errors.New("the printer failed")
+
+// Read decodes a stored document as far as Row needs it, by decode if all of it has to be.
+func (k *Kind) Read(doc []byte, decode func(doc []byte) (runtime.Object, error)) (runtime.Object, error) {
+	if k.pods {
+		if pod, err := readPod(doc); err == nil {
+			return pod, nil
+		}
+	}
+	return decode(doc)
+}
+
+// Row prints one object of the internal type.
+func (k *Kind) Row(obj runtime.Object) (row metav1.TableRow, err error) {
+	defer func() { // printers trust that objects were validated
+		if reason := recover(); reason != nil {
+			err = fmt.Errorf("print a %T: %w: %v", obj, errPrinter, reason)
+		}
+	}()
+	body, err := k.generator.GenerateTable(obj, printers.GenerateOptions{Wide: true, NoHeaders: true})
+	if err != nil {
+		return metav1.TableRow{}, fmt.Errorf("print a %T: %w", obj, err)
+	}
+	if len(body.Rows) != 1 {
+		return metav1.TableRow{}, fmt.Errorf("print a %T: %d rows", obj, len(body.Rows))
+	}
+	return body.Rows[0], nil
+}
+
+// Print returns the cells of a stored document as storage.Cells has them, for AppendRow to
+// complete: behind those of the columns comes, if there are any, the list of the row's
+// conditions.
+func (k *Kind) Print(doc []byte) ([]byte, error) {
+	obj, err := k.Read(doc, k.decode)
+	if err != nil {
+		return nil, err
+	}
+	row, err := k.Row(obj)
+	if err != nil {
+		return nil, err
+	}
+	if len(row.Cells) != len(k.Definitions) {
+		return nil, fmt.Errorf("print a %T: %w: %d cells for %d columns", obj, errPrinter, len(row.Cells), len(k.Definitions))
+	}
+	values := row.Cells // of this row alone
+	for i, isAge := range k.ages {
+		if isAge {
+			values[i] = ageOf(obj, k.Definitions[i].Name, values[i])
+		}
+	}
+	if len(row.Conditions) > 0 {
+		values = append(values, row.Conditions)
+	}
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false) // "<none>" is frequent
+	if err := encoder.Encode(values); err != nil {
+		return nil, fmt.Errorf("print a %T: %w", obj, err)
+	}
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), nil
+}
