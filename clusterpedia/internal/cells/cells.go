@@ -1,4 +1,5 @@
-// Package cells prints objects of compiled-in kinds as kubectl does. The synchro prints
+// Package cells prints objects as kubectl does: compiled-in kinds by Kubernetes' printers,
+// custom resources by the columns of their definition. The synchro prints
 // each object when it writes it, so that the storage layer keeps what a table shows of it;
 // the apiserver completes such cells, or prints the object, when a client asks for a Table.
 package cells
@@ -27,32 +28,37 @@ const release = "v1.37.2"
 // form is how Print writes cells.
 const form = "1"
 
-// Printer knows the kinds that kubectl has columns for. It may be used concurrently.
+// Printer knows the kinds that there are columns for. It may be used concurrently.
 type Printer struct {
 	scheme    *builtin.Scheme
 	generator *printers.HumanReadableGenerator
+	custom    customKinds
 }
 
-// NewPrinter returns a printer for the kinds of scheme.
+// NewPrinter returns a printer for the kinds of scheme, and for custom resources.
 func NewPrinter(scheme *builtin.Scheme) *Printer {
 	return &Printer{scheme: scheme, generator: printers.NewTableGenerator().With(printersinternal.AddHandlers)}
 }
 
 // Kind prints the objects of one kind. It may be used concurrently.
 type Kind struct {
-	// Definitions are kubectl's columns, with the wide ones.
+	// Definitions are the columns, with the wide ones.
 	Definitions []metav1.TableColumnDefinition
 	// Columns is the name of Definitions for storage.Cells; empty if cells cannot be kept.
 	Columns string
 
-	generator *printers.HumanReadableGenerator
-	decode    func(doc []byte) (runtime.Object, error)
-	pods      bool
-	// ages tells of each column whether it shows how long ago something was.
+	decode       func(doc []byte) (runtime.Object, error)
+	pods, custom bool
+	// print returns a row of obj. It may have more cells than there are columns, for age.
+	print func(obj runtime.Object) (*metav1.Table, error)
+	// ages tells of each column whether it shows how long ago something was, and age what is
+	// kept of a cell of such a column.
 	ages []bool
+	age  func(obj runtime.Object, column int, printed []any) any
 }
 
-// Kind returns what prints a kind; nil for a kind without columns.
+// Kind returns what prints a compiled-in kind as kubectl does; nil for a kind without
+// columns.
 func (p *Printer) Kind(kind schema.GroupKind) *Kind {
 	internal := schema.GroupVersion{Group: kind.Group, Version: runtime.APIVersionInternal}
 	list, err := p.scheme.Runtime().New(internal.WithKind(kind.Kind + "List"))
@@ -63,19 +69,23 @@ func (p *Printer) Kind(kind schema.GroupKind) *Kind {
 	if err != nil {
 		return nil
 	}
-	k := &Kind{Definitions: head.ColumnDefinitions, generator: p.generator, decode: p.scheme.Decode, pods: kind == pods}
-	k.ages = ages(kind, k.Definitions)
-	if !p.full(k, internal.WithKind(kind.Kind)) {
-		return k
+	k := &Kind{Definitions: head.ColumnDefinitions, decode: p.scheme.Decode, pods: kind == pods, ages: ages(kind, head.ColumnDefinitions)}
+	k.print = func(obj runtime.Object) (*metav1.Table, error) {
+		return p.generator.GenerateTable(obj, printers.GenerateOptions{Wide: true, NoHeaders: true})
 	}
-	// It cannot fail: they are texts and numbers.
-	definitions, err := json.Marshal(k.Definitions)
-	if err != nil {
-		return k
+	k.age = func(obj runtime.Object, column int, printed []any) any {
+		return ageOf(obj, k.Definitions[column].Name, printed[column])
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %s %s", release, form, kind, definitions))
-	k.Columns = base64.RawURLEncoding.EncodeToString(sum[:6])
+	if definitions, err := json.Marshal(k.Definitions); err == nil && p.full(k, internal.WithKind(kind.Kind)) {
+		k.Columns = nameOf(kind, definitions)
+	}
 	return k
+}
+
+// nameOf returns the name of the columns of a kind, by all that decides on what they show.
+func nameOf(kind schema.GroupKind, definitions []byte) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %s %s", release, form, kind, definitions))
+	return base64.RawURLEncoding.EncodeToString(sum[:6])
 }
 
 // full reports whether a row has a cell for each column: not all kinds' rows do.
@@ -103,14 +113,22 @@ func (k *Kind) Read(doc []byte, decode func(doc []byte) (runtime.Object, error))
 	return decode(doc)
 }
 
-// Row prints one object of the internal type.
-func (k *Kind) Row(obj runtime.Object) (row metav1.TableRow, err error) {
+// Row prints one object: of the internal type, if its kind is compiled in.
+func (k *Kind) Row(obj runtime.Object) (metav1.TableRow, error) {
+	row, err := k.row(obj)
+	if k.custom && err == nil {
+		row.Cells = row.Cells[:len(k.Definitions)]
+	}
+	return row, err
+}
+
+func (k *Kind) row(obj runtime.Object) (row metav1.TableRow, err error) {
 	defer func() { // printers trust that objects were validated
 		if reason := recover(); reason != nil {
 			err = fmt.Errorf("print a %T: %w: %v", obj, errPrinter, reason)
 		}
 	}()
-	body, err := k.generator.GenerateTable(obj, printers.GenerateOptions{Wide: true, NoHeaders: true})
+	body, err := k.print(obj)
 	if err != nil {
 		return metav1.TableRow{}, fmt.Errorf("print a %T: %w", obj, err)
 	}
@@ -128,19 +146,19 @@ func (k *Kind) Print(doc []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	row, err := k.Row(obj)
+	row, err := k.row(obj)
 	if err != nil {
 		return nil, err
 	}
-	if len(row.Cells) != len(k.Definitions) {
+	if len(row.Cells) < len(k.Definitions) {
 		return nil, fmt.Errorf("print a %T: %w: %d cells for %d columns", obj, errPrinter, len(row.Cells), len(k.Definitions))
 	}
-	values := row.Cells // of this row alone
 	for i, isAge := range k.ages {
 		if isAge {
-			values[i] = ageOf(obj, k.Definitions[i].Name, values[i])
+			row.Cells[i] = k.age(obj, i, row.Cells)
 		}
 	}
+	values := row.Cells[:len(k.Definitions)]
 	if len(row.Conditions) > 0 {
 		values = append(values, row.Conditions)
 	}

@@ -32,6 +32,7 @@ type cluster struct {
 	changed func()
 
 	monitor *membercluster.Monitor
+	columns *columns
 	writer  *writer.Writer
 	lists   chan struct{}
 	// as is who it writes as, once prepare has claimed the cluster.
@@ -113,6 +114,7 @@ func newCluster(o *Options, name string, connection membercluster.Connection, ab
 		health:      health,
 		changed:     changed,
 		monitor:     monitor,
+		columns:     newColumns(o.Kinds),
 		lists:       make(chan struct{}, o.Tuning.Lists),
 		as:          storage.Writer{Cluster: name},
 		above:       above,

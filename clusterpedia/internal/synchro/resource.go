@@ -37,12 +37,15 @@ type resource struct {
 	// Fields are those of the stored version, so that pruner comes behind it then.
 	convert func(doc []byte) ([]byte, error)
 	pruner  *document.Rewriter
-	// cells prints what tables show of a stored document; nil if that is not kept.
-	cells     func(doc []byte) (*storage.Cells, error)
-	metrics   Metrics
-	log       klog.Logger
-	state     *resourceState
-	reflector *reflector.Reflector
+	// printer returns what prints the cells of a stored document; nil if none are kept.
+	printer func() negotiation.Print
+	// definitions learns from the objects of this resource; columns is what to wait for. Both
+	// may be nil.
+	definitions, columns *columns
+	metrics              Metrics
+	log                  klog.Logger
+	state                *resourceState
+	reflector            *reflector.Reflector
 	// events follows the Events of the objects; nil if they are not wanted.
 	events *events
 	// complete is called when all objects are stored that can be.
@@ -102,9 +105,7 @@ func newResource(c *cluster, spec negotiation.Resource, known *known) *resource 
 		gv.Version = spec.Storage.Version
 		r.convert = func(doc []byte) ([]byte, error) { return c.Kinds.Convert(doc, gv) }
 	}
-	if c.Kinds.Cells != nil {
-		r.cells = c.Kinds.Cells(schema.GroupKind{Group: spec.Group, Kind: spec.Kind})
-	}
+	r.setColumns(c)
 	r.reflector = reflector.New(reflector.Options{
 		Client:   c.client,
 		Path:     pathOf(spec.Group, spec.Version, spec.GroupVersionResource.Resource),
@@ -125,6 +126,25 @@ func newResource(c *cluster, spec negotiation.Resource, known *known) *resource 
 	return r
 }
 
+// setColumns sets what is kept for tables.
+func (r *resource) setColumns(c *cluster) {
+	r.printer = func() negotiation.Print { return nil }
+	kind := schema.GroupKind{Group: r.Group, Kind: r.Kind}
+	_, compiledIn := c.Kinds.StorageVersion(kind)
+	switch {
+	case compiledIn && c.Kinds.Cells != nil:
+		cells := c.Kinds.Cells(kind)
+		r.printer = func() negotiation.Print { return cells }
+	case c.Kinds.CustomCells != nil && r.Storage != definitions:
+		r.columns = c.columns
+		r.printer = func() negotiation.Print { return c.columns.print(r.Storage) }
+	}
+	if c.Kinds.CustomCells != nil && r.Storage == definitions && r.Version == definitions.Version {
+		r.definitions = c.columns
+		c.columns.expect()
+	}
+}
+
 // pathOf returns where a member lists a resource.
 func pathOf(group, version, resource string) string {
 	if group == "" {
@@ -141,7 +161,12 @@ func (r *resource) start(ctx context.Context) {
 	}
 	ctx, r.cancel = context.WithCancel(ctx)
 	r.state.starting(!r.reflector.Resumes())
-	r.running.Go(func() { r.reflector.Run(ctx) })
+	r.running.Go(func() {
+		if r.columns != nil {
+			r.columns.wait(ctx)
+		}
+		r.reflector.Run(ctx)
+	})
 	if r.events != nil {
 		r.running.Go(func() { r.events.run(ctx, r.stored) })
 	}
@@ -196,6 +221,9 @@ func (r *resource) Behind() { r.known.restored() }
 // EndList implements reflector.Sink.
 func (r *resource) EndList(ctx context.Context) error {
 	r.heard()
+	if r.definitions != nil {
+		r.definitions.done()
+	}
 	if !r.listed.Swap(true) && len(r.excluded.patterns) > 0 {
 		r.state.changed()
 	}
@@ -223,6 +251,9 @@ func (r *resource) Changed(ctx context.Context, head document.Head, doc []byte) 
 	r.heard()
 	if r.excluded.has(head.Namespace) {
 		return nil // a list removes what was stored before
+	}
+	if r.definitions != nil {
+		r.definitions.learn(doc)
 	}
 	name, revision := nameOf(head), r.known.revision(head.UID, head.ResourceVersion)
 	isNew := !r.known.has(name)
@@ -276,6 +307,9 @@ func (r *resource) Deleted(ctx context.Context, head document.Head) error {
 	r.heard()
 	if r.excluded.has(head.Namespace) {
 		return nil
+	}
+	if r.definitions != nil {
+		r.definitions.forget(head.Name)
 	}
 	return r.remove(ctx, nameOf(head))
 }
@@ -332,10 +366,10 @@ func (r *resource) object(doc []byte) (*storage.Object, error) {
 		DeletedAt:       d.DeletedAt,
 		JSON:            d.JSON,
 	}
-	if r.cells != nil {
-		// Without them a table shows the same, from the whole document. The error may repeat
+	if cells := r.printer(); cells != nil {
+		// Without cells a table shows the same, from the whole document. The error may repeat
 		// some of that.
-		if object.Cells, err = r.cells(d.JSON); err != nil {
+		if object.Cells, err = cells(d.JSON); err != nil {
 			r.log.V(4).Info("A table's row of an object cannot be printed", "object", object.Key.String())
 		}
 	}
@@ -379,6 +413,9 @@ func (r *resource) Watching() { r.state.watching() }
 
 // Failed implements reflector.Sink.
 func (r *resource) Failed(err error) {
+	if r.definitions != nil {
+		r.definitions.done() // nobody waits for them any longer
+	}
 	if first := r.state.failed(err); first {
 		r.log.Info("Cannot read from the member, try again", "err", err)
 		return

@@ -137,10 +137,9 @@ func (o *Options) Validate() error {
 	return errors.Join(errs...)
 }
 
-// cellsOf returns what prints the cells of a kind.
-func cellsOf(printer *cells.Printer) func(schema.GroupKind) func(doc []byte) (*storage.Cells, error) {
-	return func(kind schema.GroupKind) func(doc []byte) (*storage.Cells, error) {
-		k := printer.Kind(kind)
+// keepCells has what tables show of objects printed when they are written.
+func keepCells(kinds *negotiation.Kinds, printer *cells.Printer) {
+	printed := func(k *cells.Kind) negotiation.Print {
 		if k == nil || k.Columns == "" {
 			return nil
 		}
@@ -151,6 +150,11 @@ func cellsOf(printer *cells.Printer) func(schema.GroupKind) func(doc []byte) (*s
 			}
 			return &storage.Cells{Columns: k.Columns, Values: values}, nil
 		}
+	}
+	kinds.Cells = func(kind schema.GroupKind) negotiation.Print { return printed(printer.Kind(kind)) }
+	kinds.CustomCells = func(columns []byte) (negotiation.Print, error) {
+		k, err := printer.CustomJSON(columns)
+		return printed(k), err
 	}
 }
 
@@ -168,7 +172,8 @@ func NewManager(host *rest.Config, st storage.Storage, gate featuregate.FeatureG
 	}
 	kinds := builtin.NewScheme()
 	o.Storage, o.Namespace = st, process.Namespace()
-	o.Kinds = negotiation.Kinds{Versions: kinds.Versions, StorageVersion: kinds.StorageVersion, Convert: kinds.Convert, Cells: cellsOf(cells.NewPrinter(kinds))}
+	o.Kinds = negotiation.Kinds{Versions: kinds.Versions, StorageVersion: kinds.StorageVersion, Convert: kinds.Convert}
+	keepCells(&o.Kinds, cells.NewPrinter(kinds))
 	enabled := func(name featuregate.Feature) bool { return gate.Enabled(name) }
 	o.Gates = synchro.Gates{
 		PruneManagedFields:              enabled("PruneManagedFields"),

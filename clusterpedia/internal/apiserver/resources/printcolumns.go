@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/klog/v2"
 
-	"clusterpedia.io/clusterpedia/internal/apiserver/table"
 	"clusterpedia.io/storage-api/query"
 	"clusterpedia.io/storage-api/storage"
 )
@@ -155,7 +154,7 @@ func (h *Handler) withColumns(ctx context.Context, s *scope, cluster string) *sc
 	if len(defined) == 0 {
 		return s
 	}
-	columns, err := table.Custom(ctx, defined)
+	columns, err := h.printer.Custom(defined)
 	if err != nil {
 		klog.ErrorS(err, "The columns of a custom resource cannot be used", "resource", s.Resource, "cluster", cluster)
 		return s

@@ -10,10 +10,8 @@ import (
 	"time"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	"k8s.io/apiextensions-apiserver/pkg/registry/customresource/tableconvertor"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -36,7 +34,8 @@ type Columns struct {
 	// Definitions begin with the cluster.
 	Definitions []metav1.TableColumnDefinition
 	kind        *cells.Kind
-	custom      rest.TableConvertor
+	// convertor prints them in place of kind.
+	convertor rest.TableConvertor
 }
 
 // Reader returns what reads a stored document as far as Row needs it; decode reads all of
@@ -50,7 +49,7 @@ func (c Columns) Reader(decode func(doc []byte) (runtime.Object, error)) func(do
 
 // Named reports whether the columns show no more of an object than its name and when it was
 // created.
-func (c Columns) Named() bool { return c.kind == nil && c.custom == nil }
+func (c Columns) Named() bool { return c.kind == nil && c.convertor == nil }
 
 // Kept is what the kept cells of these columns are called; empty if there are none.
 func (c Columns) Kept() string {
@@ -71,14 +70,17 @@ func (c Columns) AppendKept(dst []byte, cluster string, values []byte) (row, con
 	return append(dst, ']'), conditions, err
 }
 
-// Custom returns the columns of a custom resource, as its definition says. It is for one
-// request at a time.
-func Custom(ctx context.Context, defined []apiextensionsv1.CustomResourceColumnDefinition) (Columns, error) {
-	custom, err := tableconvertor.New(defined)
+// Custom returns the columns of a custom resource, as its definition says.
+func (p *Printer) Custom(defined []apiextensionsv1.CustomResourceColumnDefinition) (Columns, error) {
+	k, err := p.kinds.Custom(defined)
 	if err != nil {
 		return Columns{}, err
 	}
-	return convertedBy(ctx, custom, &unstructured.UnstructuredList{})
+	return ofKind(k), nil
+}
+
+func ofKind(k *cells.Kind) Columns {
+	return Columns{Definitions: slices.Insert(slices.Clone(k.Definitions), 0, clusterColumn), kind: k}
 }
 
 // convertedBy returns the columns of a convertor, as it prints an empty list.
@@ -87,7 +89,7 @@ func convertedBy(ctx context.Context, convertor rest.TableConvertor, empty runti
 	if err != nil {
 		return Columns{}, err
 	}
-	return Columns{Definitions: append([]metav1.TableColumnDefinition{clusterColumn}, head.ColumnDefinitions...), custom: convertor}, nil
+	return Columns{Definitions: append([]metav1.TableColumnDefinition{clusterColumn}, head.ColumnDefinitions...), convertor: convertor}, nil
 }
 
 var (
@@ -108,7 +110,7 @@ func (p *Printer) Columns(ctx context.Context, kind schema.GroupKind) Columns {
 		}
 	}
 	if k := p.kinds.Kind(kind); k != nil {
-		return Columns{Definitions: slices.Insert(slices.Clone(k.Definitions), 0, clusterColumn), kind: k}
+		return ofKind(k)
 	}
 	return Columns{Definitions: []metav1.TableColumnDefinition{clusterColumn, nameColumn, createdColumn}}
 }
@@ -120,8 +122,8 @@ func (c Columns) Row(ctx context.Context, cluster string, obj runtime.Object) (m
 	switch {
 	case c.kind != nil:
 		row, err = c.kind.Row(obj)
-	case c.custom != nil:
-		row, err = customRow(ctx, c.custom, obj)
+	case c.convertor != nil:
+		row, err = convertedRow(ctx, c.convertor, obj)
 	default:
 		return byName(cluster, obj)
 	}
@@ -133,7 +135,7 @@ func (c Columns) Row(ctx context.Context, cluster string, obj runtime.Object) (m
 	return row, nil
 }
 
-func customRow(ctx context.Context, convertor rest.TableConvertor, obj runtime.Object) (metav1.TableRow, error) {
+func convertedRow(ctx context.Context, convertor rest.TableConvertor, obj runtime.Object) (metav1.TableRow, error) {
 	body, err := convertor.ConvertToTable(ctx, obj, &metav1.TableOptions{NoHeaders: true})
 	if err != nil {
 		return metav1.TableRow{}, fmt.Errorf("print a %T: %w", obj, err)

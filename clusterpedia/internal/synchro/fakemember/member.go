@@ -103,9 +103,17 @@ func (m *Member) FailWith(fail func(r *http.Request) int) {
 
 // Put creates or replaces an object. More is put into its metadata: `"labels":{}`.
 func (m *Member) Put(r Resource, namespace, name, uid, more string) {
+	m.PutSpec(r, namespace, name, uid, more, "")
+}
+
+// PutSpec is Put with a spec, as JSON; the version, if it is empty.
+func (m *Member) PutSpec(r Resource, namespace, name, uid, more, spec string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.version++
+	if spec == "" {
+		spec = fmt.Sprintf(`{"n":%d}`, m.version)
+	}
 	if more != "" {
 		more = "," + more
 	}
@@ -113,8 +121,8 @@ func (m *Member) Put(r Resource, namespace, name, uid, more string) {
 	if _, ok := m.objects[r.path()][namespace+"/"+name]; ok {
 		kind = "MODIFIED"
 	}
-	o := object{m.version, fmt.Sprintf(`{"apiVersion":%q,"kind":%q,"metadata":{"namespace":%q,"name":%q,"uid":%q,"resourceVersion":"%d"%s},"spec":{"n":%d}}`,
-		r.GroupVersion, r.Kind, namespace, name, uid, m.version, more, m.version)}
+	o := object{m.version, fmt.Sprintf(`{"apiVersion":%q,"kind":%q,"metadata":{"namespace":%q,"name":%q,"uid":%q,"resourceVersion":"%d"%s},"spec":%s}`,
+		r.GroupVersion, r.Kind, namespace, name, uid, m.version, more, spec)}
 	if m.objects[r.path()] == nil {
 		m.objects[r.path()] = map[string]object{}
 	}

@@ -32,10 +32,15 @@ type Kinds struct {
 	StorageVersion func(schema.GroupKind) (schema.GroupVersion, bool)
 	// Convert returns the JSON document of a compiled-in kind in another version.
 	Convert func(doc []byte, to schema.GroupVersion) ([]byte, error)
-	// Cells returns what prints the cells of stored documents of a kind; nil if nothing is
-	// kept of its tables. It may be nil.
-	Cells func(schema.GroupKind) func(doc []byte) (*storage.Cells, error)
+	// Cells returns what prints documents of a compiled-in kind; nil if nothing is kept of
+	// its tables. CustomCells returns that of a custom resource, for additionalPrinterColumns
+	// of its definition. Both may be nil: then nothing is kept.
+	Cells       func(schema.GroupKind) Print
+	CustomCells func(columns []byte) (Print, error)
 }
+
+// Print returns what a table shows of a stored document.
+type Print func(doc []byte) (*storage.Cells, error)
 
 // Selection is what the user wants of a cluster.
 type Selection struct {
