@@ -47,7 +47,11 @@ type entry struct {
 func sizeOf(c storage.Change) int {
 	switch {
 	case c.Put != nil:
-		return entryOverhead + len(c.Put.JSON)
+		size := entryOverhead + len(c.Put.JSON)
+		if c.Put.Cells != nil {
+			size += len(c.Put.Cells.Values)
+		}
+		return size
 	case c.Event != nil:
 		return entryOverhead + len(c.Event.JSON)
 	default:
