@@ -106,6 +106,9 @@ type Dialect interface {
 	// Read calls each for every row of a query, outside of a transaction, until it returns
 	// false. No more rows than most are expected.
 	Read(ctx context.Context, db *gorm.DB, text string, args []any, most int64, each func(Scan) (bool, error)) error
+	// Briefly runs fn, which changes a table, within LockedOnline. Where the table is used, fn
+	// waits only for a moment at a time, so that nobody waits longer behind it.
+	Briefly(ctx context.Context, conn *gorm.DB, fn func(*gorm.DB) error) error
 	// Bounded calls run with a SELECT that the database ends when it takes longer than the
 	// configuration allows, or when ctx ends. db is where another connection comes from.
 	// Read does that by itself.
@@ -159,6 +162,12 @@ type Dialect interface {
 	// recorded, and selects the epoch that is, if one is to be checked. Without a batch, it
 	// only tells whether there is such a statement.
 	Batch(b *Batch) (Expr, bool)
+
+	// KeepsCells says that there is column cells.
+	KeepsCells() bool
+	// CellsFit returns the condition that column cells begins with the version that the row has
+	// now and with a mark, and that column head is of that version too.
+	CellsFit(mark string) Expr
 
 	// InsertIgnore returns a statement that inserts so many rows and leaves those
 	// alone that are there.

@@ -40,6 +40,8 @@ type mysql struct {
 	labels bool
 	// orders are the columns that have an index for lists that are sorted by them.
 	orders []string
+	// cells says that there is column cells.
+	cells bool
 }
 
 func (mysql) Name() string { return "mysql" }
@@ -195,7 +197,7 @@ func (mysql) Tables() []string {
 			"owner_uid varbinary(253) NOT NULL DEFAULT '', uid varbinary(253) NOT NULL, resource_version varbinary(253) NOT NULL, " +
 			"object json NOT NULL, events json, event_resource_versions json, " +
 			"created_at datetime(3) NOT NULL, synced_at datetime(3) NOT NULL, deleted_at datetime(3) NULL, " +
-			"owners text, event_state longtext, head mediumblob, raw longblob, raw_rv varbinary(253), " +
+			"owners text, event_state longtext, head mediumblob, raw longblob, raw_rv varbinary(253), cells mediumblob, " +
 			"UNIQUE KEY uni_group_version_resource_cluster_namespace_name (`group`, version, resource, cluster, namespace, name), " +
 			"KEY idx_group_version_resource_namespace_name (`group`, version, resource, namespace, name), " +
 			"KEY idx_group_version_resource_name (`group`, version, resource, name), " +
@@ -217,7 +219,7 @@ func (mysql) Adopt(have Schema) []string {
 			statements = append(statements, "ALTER TABLE resources "+change)
 		}
 	}
-	for _, c := range [][2]string{{"owners", "text"}, {"event_state", "longtext"}, {"head", "mediumblob"}, {"raw", "longblob"}, {"raw_rv", "varbinary(253)"}} {
+	for _, c := range [][2]string{{"owners", "text"}, {"event_state", "longtext"}, {"head", "mediumblob"}, {"raw", "longblob"}, {"raw_rv", "varbinary(253)"}, {"cells", "mediumblob"}} {
 		alter(have.Columns[c[0]] == "", "ADD COLUMN "+c[0]+" "+c[1])
 	}
 	// The unique key of older releases has prefixes of names, ignores case and so takes

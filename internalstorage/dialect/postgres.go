@@ -31,6 +31,8 @@ type postgres struct {
 	fieldIndex bool
 	// orders are the columns that have an index for lists that are sorted by them.
 	orders []string
+	// cells says that there is column cells.
+	cells bool
 }
 
 func (postgres) Name() string { return "postgres" }
@@ -131,7 +133,7 @@ func (p postgres) Tables() []string {
 	resource_version varchar(253) COLLATE "C" NOT NULL,
 	object jsonb NOT NULL, events jsonb, event_resource_versions jsonb,
 	created_at timestamptz NOT NULL, synced_at timestamptz NOT NULL, deleted_at timestamptz,
-	owners text, event_state text, head bytea, raw bytea, raw_rv varchar(253))`,
+	owners text, event_state text, head bytea, raw bytea, raw_rv varchar(253), cells bytea)`,
 		"ALTER TABLE resources " + layout,
 		`CREATE UNIQUE INDEX uni_group_version_resource_cluster_namespace_name ON resources ("group", version, resource, cluster, namespace, name)`,
 		`CREATE INDEX idx_group_version_resource_namespace_name ON resources ("group", version, resource, namespace, name)`,
@@ -151,7 +153,7 @@ const (
 
 func (p postgres) Adopt(have Schema) []string {
 	var changes []string
-	for _, c := range [][2]string{{"owners", "text"}, {"event_state", "text"}, {"head", "bytea"}, {"raw", "bytea"}, {"raw_rv", "varchar(253)"}} {
+	for _, c := range [][2]string{{"owners", "text"}, {"event_state", "text"}, {"head", "bytea"}, {"raw", "bytea"}, {"raw_rv", "varchar(253)"}, {"cells", "bytea"}} {
 		if have.Columns[c[0]] == "" {
 			changes = append(changes, "ADD COLUMN "+c[0]+" "+c[1])
 		}

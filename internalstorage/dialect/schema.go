@@ -202,14 +202,17 @@ func (p postgres) Online(have Schema) []Step {
 	if len(changes) > 0 {
 		steps = append(steps, Step{Locks: true, Summary: "keep new documents as they are packed", Statements: []string{"ALTER TABLE resources " + strings.Join(changes, ", ")}})
 	}
-	return steps
+	return append(steps, cellsSteps(have, "bytea")...)
 }
 
 // Fill implements Dialect.
 func (postgres) Fill(Schema) *Filling { return nil }
 
 // On implements Dialect.
-func (p postgres) On(Schema) Dialect { return p }
+func (p postgres) On(have Schema) Dialect {
+	p.cells = have.hasCells()
+	return p
+}
 
 // Analyze implements Dialect.
 func (postgres) Analyze() string { return "ANALYZE resources" }
@@ -336,7 +339,7 @@ func (d mysql) Online(have Schema) []Step {
 			indexes = append(indexes, [2]string{order[0], "resources " + order[1]})
 		}
 	}
-	steps := indexSteps(have, "CREATE INDEX %s ON %s", indexes)
+	steps := append(indexSteps(have, "CREATE INDEX %s ON %s", indexes), cellsSteps(have, "mediumblob")...)
 	for _, name := range rest {
 		steps = append(steps, Step{Statements: []string{"DROP INDEX " + name + " ON resources"}})
 	}
@@ -377,7 +380,7 @@ func (mysql) Fill(have Schema) *Filling {
 
 // On implements Dialect.
 func (d mysql) On(have Schema) Dialect {
-	d.adopted, d.labels, d.mariadb = have.old(), have.hasLabels(), have.MariaDB
+	d.adopted, d.labels, d.mariadb, d.cells = have.old(), have.hasLabels(), have.MariaDB, have.hasCells()
 	return d
 }
 

@@ -16,9 +16,10 @@ import (
 )
 
 // NewBatch returns what a statement writes of one cluster, no key being given twice. If it
-// is lean, what the database looks into of documents has no lists. Documents are put into
-// memory, which grows if it must: then Documents is what it has become.
-func NewBatch(cluster string, epoch int64, deletes []object.Key, puts []*object.Object, now time.Time, lean bool, packer *packed.Packer, memory []byte) (*dialect.Batch, error) {
+// is lean, what the database looks into of documents has no lists; cells says that they are
+// kept. Documents are put into memory, which grows if it must: then Documents is what it has
+// become.
+func NewBatch(cluster string, epoch int64, deletes []object.Key, puts []*object.Object, now time.Time, lean, cells bool, packer *packed.Packer, memory []byte) (*dialect.Batch, error) {
 	b := &dialect.Batch{Cluster: cluster, Epoch: epoch, SyncedAt: now, Documents: memory[:0]}
 	grow(&b.Deletes, len(deletes))
 	for _, key := range deletes {
@@ -30,7 +31,7 @@ func NewBatch(cluster string, epoch int64, deletes []object.Key, puts []*object.
 		*texts = make([]string, 0, n)
 	}
 	b.CreatedAt, b.DeletedAt = make([]time.Time, 0, n), make([]time.Time, 0, n)
-	for _, numbers := range []*[]int32{&b.At, &b.Sizes, &b.Heads, &b.Raws} {
+	for _, numbers := range []*[]int32{&b.At, &b.Sizes, &b.Heads, &b.Raws, &b.Cells} {
 		*numbers = make([]int32, 0, n)
 	}
 	for _, o := range puts {
@@ -42,8 +43,15 @@ func NewBatch(cluster string, epoch int64, deletes []object.Key, puts []*object.
 	if err != nil {
 		return nil, err
 	}
-	for _, d := range documents {
+	for i, d := range documents {
 		appendStored(b, d)
+		size := 0
+		if cells {
+			size = cellsSize(puts[i])
+		}
+		if appendSize(&b.Cells, size); size > 0 {
+			b.Documents = appendCells(b.Documents, puts[i])
+		}
 	}
 	return b, nil
 }

@@ -32,6 +32,9 @@ func Columns(d dialect.Dialect) []string {
 	if d.SeparateRaw() {
 		columns = append(columns, "head", "raw", "raw_rv")
 	}
+	if d.KeepsCells() {
+		columns = append(columns, "cells")
+	}
 	return columns
 }
 
@@ -62,6 +65,13 @@ func (r Row) Values(d dialect.Dialect) ([]any, error) {
 		_, head, raw := appendPacked(nil, r.JSON, r.Packer)
 		values = append(values, head, raw, r.ResourceVersion)
 	}
+	if d.KeepsCells() {
+		var cells []byte // NULL
+		if size := cellsSize(r.Object); size > 0 {
+			cells = appendCells(make([]byte, 0, size), r.Object)
+		}
+		values = append(values, cells)
+	}
 	return values, nil
 }
 
@@ -74,10 +84,12 @@ func OtherOwners(o *object.Object) []string {
 type Scanner struct {
 	dialect dialect.Dialect
 	memory  *Memory
-	// Columns are what is to be selected.
-	Columns  []string
-	document Document
-	events   bool
+	// Columns are what is to be selected, and Args the arguments in them.
+	Columns []string
+	Args    []any
+	wanted  Wanted
+	// mark is that of the cells that are wanted; empty if none are.
+	mark string
 	// last has the texts that following rows often share.
 	last    object.Object
 	texts   [texts]dialect.Bytes
@@ -90,17 +102,31 @@ type Scanner struct {
 	scratch []byte
 	// ownerUIDs is where the owners of many objects stand.
 	ownerUIDs []string
+	// cellsRead is where their cells stand.
+	cellsRead []object.Cells
 }
 
 // Document is how much of a document is wanted.
 type Document int
 
-// None, only the metadata, or all of it.
+// None, only the metadata, or all of it. CellsOrDocument is the metadata and cells, or all of
+// it for objects without fitting cells.
 const (
 	NoDocument Document = iota
 	OnlyMetadata
 	WholeDocument
+	CellsOrDocument
 )
+
+// Wanted is what is read of objects beside the columns that say what they are.
+type Wanted struct {
+	Document Document
+	// CellColumns are the columns of the cells for CellsOrDocument.
+	CellColumns string
+	Events      bool
+	// More is a column that Scan returns as a text beside the object; it may be empty.
+	More string
+}
 
 // The texts of a row, in the order in which they are selected.
 const (
@@ -118,15 +144,15 @@ const (
 	head
 	raw
 	document
+	cells
 	events
 	extra
 	texts
 )
 
-// NewScanner returns a scanner, which puts what it reads into memory, and reads
-// more, one column, as the text that Scan returns beside the object; it may be empty.
-func NewScanner(d dialect.Dialect, packer *packed.Packer, memory *Memory, document Document, withEvents bool, more string) *Scanner {
-	s := &Scanner{dialect: d, packer: packer, memory: memory, document: document, events: withEvents}
+// NewScanner returns a scanner, which puts what it reads into memory.
+func NewScanner(d dialect.Dialect, packer *packed.Packer, memory *Memory, wanted Wanted) *Scanner {
+	s := &Scanner{dialect: d, packer: packer, memory: memory, wanted: wanted}
 	s.Columns = []string{d.Column("group"), "version", "resource", "cluster", "namespace", "name", "kind", "uid", "resource_version", "owner_uid", "owners"}
 	null := func(column string, wanted bool) string {
 		if !wanted {
@@ -134,28 +160,33 @@ func NewScanner(d dialect.Dialect, packer *packed.Packer, memory *Memory, docume
 		}
 		return column
 	}
+	// A row that an older release has changed since is served from its object.
+	rest := "raw_rv = resource_version"
 	switch {
-	case document == NoDocument:
+	case wanted.Document == OnlyMetadata:
+		rest = "head IS NULL AND " + rest
+	case wanted.Document == CellsOrDocument && d.KeepsCells() && cellsNamed(wanted.CellColumns):
+		s.mark = cellsMark(wanted.CellColumns)
+		fit := d.CellsFit(s.mark)
+		s.Args, rest = fit.Args, fit.SQL+" THEN NULL WHEN "+rest
+	}
+	switch {
+	case wanted.Document == NoDocument:
 		s.Columns = append(s.Columns, "NULL", "NULL", "NULL")
 	case d.SeparateRaw():
-		// A row that an older release has changed since is served from its object.
-		rest := ""
-		if document == OnlyMetadata {
-			rest = "head IS NULL AND "
-		}
-		s.Columns = append(s.Columns, "CASE WHEN raw_rv = resource_version THEN head END", "CASE WHEN "+rest+"raw_rv = resource_version THEN raw END",
+		s.Columns = append(s.Columns, "CASE WHEN raw_rv = resource_version THEN head END", "CASE WHEN "+rest+" THEN raw END",
 			"CASE WHEN raw_rv = resource_version THEN NULL ELSE object END")
 	default:
 		s.Columns = append(s.Columns, "NULL", "NULL", "object")
 	}
-	s.Columns = append(s.Columns, null("events", withEvents), null(more, more != ""), "created_at", "synced_at", "deleted_at")
+	s.Columns = append(s.Columns, null("cells", s.mark != ""), null("events", wanted.Events), null(wanted.More, wanted.More != ""), "created_at", "synced_at", "deleted_at")
 	return s
 }
 
 // Free takes back the memory of all objects that were read.
 func (s *Scanner) Free() {
 	s.memory.Free()
-	s.ownerUIDs = s.ownerUIDs[:0]
+	s.ownerUIDs, s.cellsRead = s.ownerUIDs[:0], s.cellsRead[:0]
 }
 
 // Scan reads one row into o, whose bytes are valid until the memory is freed, and so is
@@ -235,19 +266,41 @@ func (s *Scanner) readDocument(o *object.Object) (err error) {
 		rest = s.texts[document]
 	}
 	switch {
-	case s.document == NoDocument:
-	case s.document == OnlyMetadata && first == nil:
+	case s.wanted.Document == NoDocument:
+	case s.mark != "" && first != nil && rest == nil:
+		if err = s.readCells(o); err == nil {
+			o.JSON, err = s.closed(first)
+		}
+	case s.wanted.Document == OnlyMetadata && first == nil:
 		if s.scratch, err = s.packer.Restore(s.scratch[:0], rest); err == nil {
 			o.JSON, err = onlyMetadata(s.memory.take(len(s.scratch)+1), s.scratch)
 		}
-	case s.document == OnlyMetadata:
-		if o.JSON, err = s.restore(first); err == nil {
-			o.JSON = append(o.JSON, '}')
-		}
+	case s.wanted.Document == OnlyMetadata:
+		o.JSON, err = s.closed(first)
 	default:
 		o.JSON, err = s.restore(first, rest)
 	}
 	return err
+}
+
+// readCells reads the cells that stand in for the rest of a document.
+func (s *Scanner) readCells(o *object.Object) error {
+	values, ok := cutCells(s.texts[cells], o.ResourceVersion, s.mark)
+	if !ok { // the database said otherwise
+		return fmt.Errorf("cells: %w", errMalformed)
+	}
+	s.cellsRead = append(s.cellsRead, object.Cells{Columns: s.wanted.CellColumns, Values: s.memory.copy(values)})
+	o.Cells = &s.cellsRead[len(s.cellsRead)-1]
+	return nil
+}
+
+// closed restores a head, and makes a document of it.
+func (s *Scanner) closed(head dialect.Bytes) ([]byte, error) {
+	doc, err := s.restore(head)
+	if err != nil {
+		return nil, err
+	}
+	return append(doc, '}'), nil
 }
 
 // restore puts the parts of a document into memory, with room for one byte more.

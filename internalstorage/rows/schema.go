@@ -55,13 +55,13 @@ func Pending(ctx context.Context, db *gorm.DB, d dialect.Dialect) ([]Migration, 
 	indexes := Migration{Migration: storage.Migration{Number: migrationIndexes, Summary: "add indexes"}}
 	for _, step := range d.Online(have) {
 		switch {
+		case step.Locks:
+			locking = append(locking, Migration{
+				Migration: storage.Migration{Number: migrationLayout, Summary: step.Summary, Statements: step.Statements}, optional: step.Optional, locks: true,
+			})
 		case step.Optional:
 			optional = append(optional, Migration{
 				Migration: storage.Migration{Number: migrationOptional, Summary: step.Summary, Statements: step.Statements}, optional: true,
-			})
-		case step.Locks:
-			locking = append(locking, Migration{
-				Migration: storage.Migration{Number: migrationLayout, Summary: step.Summary, Statements: step.Statements}, locks: true,
 			})
 		default:
 			indexes.Statements = append(indexes.Statements, step.Statements...)
@@ -175,7 +175,7 @@ func migrateOnline(ctx context.Context, conn *gorm.DB, d dialect.Dialect, made f
 		case m.fill != nil:
 			err = fill(conn, m)
 		case m.locks: // only for a moment at a time
-			err = d.Locked(ctx, conn, func(tx *gorm.DB) error { return run(tx, m) })
+			err = d.Briefly(ctx, conn, func(tx *gorm.DB) error { return run(tx, m) })
 		default:
 			err = run(conn, m)
 		}

@@ -203,22 +203,23 @@ func (s *Store) deleteKeys(tx *gorm.DB, keys []storage.Key) error {
 }
 
 func (s *Store) upsert(tx *gorm.DB, objects []*storage.Object) error {
-	columns := rows.Columns(s.dialect())
+	d := s.dialect() // the schema may change meanwhile
+	columns := rows.Columns(d)
 	quoted := make([]string, len(columns))
 	for i, c := range columns {
-		quoted[i] = s.dialect().Column(c)
+		quoted[i] = d.Column(c)
 	}
 	at := now()
 	args := make([]any, 0, len(columns)*len(objects))
 	for _, o := range objects {
-		values, err := rows.Row{Object: o, SyncedAt: at, Packer: s.packer}.Values(s.dialect())
+		values, err := rows.Row{Object: o, SyncedAt: at, Packer: s.packer}.Values(d)
 		if err != nil {
 			return fmt.Errorf("%s: %w", o.Key, err)
 		}
 		args = append(args, values...)
 	}
 	text := "INSERT INTO resources (" + strings.Join(quoted, ", ") + ") VALUES " + dialect.Tuples(len(columns), len(objects)) + " " +
-		s.dialect().Upsert(columns[len(dialect.KeyColumns()):], rows.Kept())
+		d.Upsert(columns[len(dialect.KeyColumns()):], rows.Kept())
 	return tx.Exec(text, args...).Error
 }
 

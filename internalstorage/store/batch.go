@@ -55,10 +55,12 @@ func outcomeOf(changes []storage.Change) outcome {
 	return out
 }
 
-// bytes is the size of the documents.
+// bytes is the size of the documents, and of the cells.
 func (o outcome) bytes() (size int) {
 	for _, put := range o.puts {
-		size += len(put.JSON)
+		if size += len(put.JSON); put.Cells != nil {
+			size += len(put.Cells.Values)
+		}
 	}
 	return size
 }
@@ -103,13 +105,14 @@ func (s *Store) batch(w storage.Writer, out outcome) (statement dialect.Expr, fr
 			s.documents.Put(memory)
 		}
 	}
-	b, err := rows.NewBatch(w.Cluster, w.Epoch, out.deletes, out.puts, now(), s.writesLean, s.packer, *memory)
+	d := s.dialect()
+	b, err := rows.NewBatch(w.Cluster, w.Epoch, out.deletes, out.puts, now(), s.writesLean, d.KeepsCells(), s.packer, *memory)
 	if err != nil {
 		free()
 		return dialect.Expr{}, nil, err
 	}
 	*memory = b.Documents
-	statement, _ = s.dialect().Batch(b)
+	statement, _ = d.Batch(b)
 	return statement, free, nil
 }
 

@@ -26,6 +26,7 @@ func TestStatementModes(t *testing.T) {
 			changes := putPods(20)
 			changes[3].Put.Owners = append(changes[3].Put.Owners, "another")
 			changes[4].Put.DeletedAt = planTime(9)
+			changes[5].Put.Cells = &storage.Cells{Columns: "some", Values: []byte(`["cells"]`)}
 			for range 2 {
 				require.NoError(t, st.Apply(t.Context(), w, changes))
 			}
@@ -43,6 +44,15 @@ func TestStatementModes(t *testing.T) {
 			require.Len(t, found, 1)
 			list(query.Query{})
 			require.Len(t, found, 19)
+			var cells []string
+			_, err := st.List(t.Context(), &query.Query{Projection: query.Cells, Columns: "some"}, func(o *storage.Object) error {
+				if o.Cells != nil {
+					cells = append(cells, o.Name+string(o.Cells.Values))
+				}
+				return nil
+			})
+			require.NoError(t, err)
+			require.Equal(t, []string{changes[5].Put.Name + `["cells"]`}, cells)
 			got, err := st.Get(t.Context(), changes[4].Put.Key)
 			require.NoError(t, err)
 			require.Equal(t, string(changes[4].Put.JSON), string(got.JSON))

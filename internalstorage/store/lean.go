@@ -107,7 +107,7 @@ func project(o *object.Object, p query.Projection) (err error) {
 		o.JSON, err = rows.Metadata(o.JSON)
 	case query.KeyOnly:
 		o.JSON = nil
-	case query.Full:
+	case query.Full, query.Cells:
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -71,7 +72,7 @@ func (s *Store) lister(q *query.Query, extra string, lean bool) (*lister, error)
 	}
 	l.wanted = min(l.wanted, s.fitting(q))
 	for i := range l.parts {
-		l.parts[i].scanner = rows.NewScanner(d, s.packer, s.blocks.Memory(), wantedDocument(q), q.Events, extra)
+		l.parts[i].scanner = rows.NewScanner(d, s.packer, s.blocks.Memory(), wanted(q, extra))
 	}
 	if q.Continue != "" {
 		after, err := q.Position()
@@ -220,15 +221,19 @@ func (l *lister) free() {
 	}
 }
 
-// wantedDocument is what the query wants of the documents.
-func wantedDocument(q *query.Query) rows.Document {
+// wanted is what the query wants of objects, and a column beyond them.
+func wanted(q *query.Query, extra string) rows.Wanted {
+	w := rows.Wanted{Document: rows.WholeDocument, Events: q.Events, More: extra}
 	switch q.Projection {
+	case query.Full:
 	case query.Metadata:
-		return rows.OnlyMetadata
+		w.Document = rows.OnlyMetadata
+	case query.Cells:
+		w.Document, w.CellColumns = rows.CellsOrDocument, q.Columns
 	case query.KeyOnly:
-		return rows.NoDocument
+		w.Document = rows.NoDocument
 	}
-	return rows.WholeDocument
+	return w
 }
 
 // reader returns the database to read from: for a client's own condition a transaction
@@ -276,12 +281,12 @@ func (l *lister) run(ctx context.Context, text string, args []any, most int64, e
 
 // statement selects the next rows.
 func (l *lister) statement(limit int64) dialect.Expr {
-	where := l.condition()
-	text := "SELECT " + strings.Join(l.parts[0].scanner.Columns, ", ") + " FROM resources" + where.SQL + " ORDER BY " + l.order + " LIMIT " + strconv.FormatInt(limit, 10)
+	where, scanner := l.condition(), l.parts[0].scanner
+	text := "SELECT " + strings.Join(scanner.Columns, ", ") + " FROM resources" + where.SQL + " ORDER BY " + l.order + " LIMIT " + strconv.FormatInt(limit, 10)
 	if l.offset > 0 {
 		text += " OFFSET " + strconv.FormatInt(l.offset, 10)
 	}
-	return dialect.Expr{SQL: text, Args: where.Args}
+	return dialect.Expr{SQL: text, Args: slices.Concat(scanner.Args, where.Args)}
 }
 
 // read begins to read the next part, which is valid until the one after the next is read.
@@ -326,7 +331,9 @@ func (l *lister) fill(ctx context.Context, p *part, statement dialect.Expr, want
 		r := &p.rows[len(p.rows)-1]
 		var err error
 		r.extra, err = p.scanner.Scan(scan, &r.Object)
-		size += len(r.JSON)
+		if size += len(r.JSON); r.Cells != nil {
+			size += len(r.Cells.Values)
+		}
 		return true, err
 	})
 	if n := int64(len(p.rows)); n == wanted && size > 0 {
@@ -335,18 +342,34 @@ func (l *lister) fill(ctx context.Context, p *part, statement dialect.Expr, want
 	if l.query.Limit > 0 {
 		l.left -= int64(len(p.rows))
 	}
-	if len(p.rows) > 0 && len(l.query.Types) == 1 && l.query.Projection == query.Full {
-		l.store.sizes.Store(l.query.Types[0], size/len(p.rows))
+	if by, ok := sizedBy(l.query); ok && len(p.rows) > 0 {
+		l.store.sizes.Store(by, size/len(p.rows))
 	}
+}
+
+// sized is what it depends on how large objects are: those that have cells are small, and
+// those without are as large as their documents.
+type sized struct {
+	query.Type
+	query.Projection
+}
+
+// sizedBy returns what the size of a query's objects is known by, if they may be large.
+func sizedBy(q *query.Query) (sized, bool) {
+	if len(q.Types) != 1 || q.Projection != query.Full && q.Projection != query.Cells {
+		return sized{}, false
+	}
+	return sized{q.Types[0], q.Projection}, true
 }
 
 // fitting is how many objects of a type fit a part, by the last that were read: what is asked
 // for beyond is sent in vain.
 func (s *Store) fitting(q *query.Query) int64 {
-	if len(q.Types) != 1 || q.Projection != query.Full {
+	by, ok := sizedBy(q)
+	if !ok {
 		return mostRows
 	}
-	size, _ := s.sizes.Load(q.Types[0])
+	size, _ := s.sizes.Load(by)
 	bytes, _ := size.(int)
 	return int64(max(partBytes/max(bytes, 1), 1))
 }

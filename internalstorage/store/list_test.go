@@ -44,6 +44,9 @@ func TestWanted(t *testing.T) {
 	require.EqualValues(t, 3, ask("secrets", nil))
 	require.EqualValues(t, 3, ask("secrets", func(q *query.Query) { q.Limit = 0 }))
 	require.EqualValues(t, 500, ask("secrets", func(q *query.Query) { q.Projection = query.Metadata }))
+	cells := func(q *query.Query) { q.Projection, q.Columns = query.Cells, "of secrets" }
+	require.EqualValues(t, 500, ask("secrets", cells), "they might have cells")
+	require.EqualValues(t, 3, ask("secrets", cells), "they have none")
 	require.EqualValues(t, 500, ask("secrets", func(q *query.Query) { q.Types = append(q.Types, query.Type{Version: "v1", Resource: "pods"}) }))
 	require.EqualValues(t, 3, ask("secrets", func(q *query.Query) { q.Order = []query.Order{{By: query.ByCreatedAt}} }))
 }

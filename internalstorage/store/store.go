@@ -40,7 +40,7 @@ type Store struct {
 	// blocks and rows are the memory of lists; rows holds *[]row.
 	blocks rows.Blocks
 	rows   sync.Pool
-	// sizes has how many bytes objects of a type (query.Type) have, by the last that were read.
+	// sizes has how many bytes objects of a type have (by sized), by the last that were read.
 	sizes sync.Map
 	// documents holds *[]byte, the memory of batches that are written.
 	documents sync.Pool
@@ -234,7 +234,7 @@ func (s *Store) fail(ctx context.Context, doing string, err error) error {
 // Get implements storage.Storage.
 func (s *Store) Get(ctx context.Context, key storage.Key) (storage.Object, error) {
 	// The caller keeps the object: its memory is not taken back.
-	scanner := rows.NewScanner(s.dialect(), s.packer, &rows.Memory{}, rows.WholeDocument, false, "")
+	scanner := rows.NewScanner(s.dialect(), s.packer, &rows.Memory{}, rows.Wanted{Document: rows.WholeDocument})
 	where := s.keysCondition(key)
 	var got *storage.Object
 	err := s.dialect().Read(ctx, s.reader, "SELECT "+strings.Join(scanner.Columns, ", ")+" FROM resources WHERE "+where.SQL, where.Args, 1, func(scan dialect.Scan) (bool, error) {
