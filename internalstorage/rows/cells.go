@@ -1,7 +1,6 @@
 package rows
 
 import (
-	"bytes"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -43,9 +42,9 @@ func appendCells(dst []byte, o *object.Object) []byte {
 
 // cutCells returns the values of a column cells, if it is of such a version and mark.
 func cutCells(stored []byte, version, mark string) (values []byte, ok bool) {
-	rest, ok := bytes.CutPrefix(stored, []byte(version))
-	if !ok {
+	at, n := len(version), len(version)+len(mark)
+	if len(stored) < n || string(stored[:at]) != version || string(stored[at:n]) != mark {
 		return nil, false
 	}
-	return bytes.CutPrefix(rest, []byte(mark))
+	return stored[n:], true
 }
