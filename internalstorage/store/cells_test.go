@@ -1,17 +1,22 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/stretchr/testify/require"
 
 	"clusterpedia.io/internalstorage/packed"
+	"clusterpedia.io/internalstorage/store"
 	"clusterpedia.io/storage-api/query"
 	"clusterpedia.io/storage-api/storage"
 )
@@ -257,4 +262,38 @@ func migrateUnderReader(t *testing.T, d oldDatabase, db *sql.DB) {
 	require.NoError(t, reader.Rollback())
 	require.NoError(t, <-migrated)
 	require.Empty(t, pending(t, d))
+}
+
+// TestCellsRefused does without the column where the database refuses it.
+func TestCellsRefused(t *testing.T) {
+	t.Parallel()
+	d := oldDatabases()["MariaDB"](t)
+	require.NoError(t, open(t, d.config).Close(t.Context()))
+	db, err := sql.Open(d.driver, d.dsn)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	d.exec(t, db, "ALTER TABLE resources DROP COLUMN cells")
+	user := "test_" + strings.ToLower(rand.Text())
+	d.exec(t, db, "CREATE USER "+user+" IDENTIFIED BY 'test'")
+	t.Cleanup(func() {
+		_, err := db.ExecContext(context.WithoutCancel(t.Context()), "DROP USER "+user)
+		require.NoError(t, err)
+	})
+	config, err := mysql.ParseDSN(d.dsn)
+	require.NoError(t, err)
+	d.exec(t, db, "GRANT SELECT, INSERT, UPDATE, DELETE ON "+config.DBName+".* TO "+user)
+	config.User, config.Passwd = user, "test"
+	d.config["dsn"] = config.FormatDSN()
+
+	var log bytes.Buffer
+	settings := storage.Settings{ConfigPath: "test.yaml", Config: mustJSON(t, d.config), Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	st, err := store.Open(t.Context(), settings)
+	require.NoError(t, err)
+	putAll(t, st, withCells("a", "1", `["a"]`))
+	got, err := listCells(t, st, query.Query{})
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"a": unfitting("a", "1")}, got)
+	require.NoError(t, st.Close(context.WithoutCancel(t.Context())))
+	require.Contains(t, log.String(), "The database refuses a change of the schema")
+	require.Contains(t, log.String(), "add a column for what tables show")
 }
