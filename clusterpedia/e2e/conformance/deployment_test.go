@@ -224,7 +224,7 @@ func pediaClusters() schema.GroupVersionResource {
 
 // addMember registers a stub. Without one, no manager takes the cluster, whose status is
 // what is given.
-func (d *deployment) addMember(ctx context.Context, name string, member *stub, status document) error {
+func (d *deployment) addMember(ctx context.Context, name string, member *stub, status document, more ...resource) error {
 	spec := document{"syncResources": []any{}, "shardingName": "nobody"}
 	if name == "cluster-4" {
 		spec["apiserver"] = "https://127.0.0.1:1"
@@ -237,6 +237,9 @@ func (d *deployment) addMember(ctx context.Context, name string, member *stub, s
 				document{"group": "apps", "resources": []any{"deployments", "replicasets"}, "eventsInvolvedResources": []any{"deployments"}},
 				document{"group": "example.io", "resources": []any{"widgets"}},
 			},
+		}
+		for _, r := range more {
+			spec["syncResources"] = append(spec["syncResources"].([]any), document{"group": r.Group, "resources": []any{r.Resource}})
 		}
 	}
 	u := &unstructured.Unstructured{Object: map[string]any{}}

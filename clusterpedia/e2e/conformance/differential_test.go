@@ -94,9 +94,10 @@ func all(t *testing.T) []*deployment {
 	return found
 }
 
-// join registers a member and waits until it is synced.
-func (d *deployment) join(ctx context.Context, member *stub) error {
-	if err := d.addMember(ctx, member.name, member, nil); err != nil {
+// join registers a member, of which more is to be copied than of others, and waits until it
+// is synced.
+func (d *deployment) join(ctx context.Context, member *stub, more ...resource) error {
+	if err := d.addMember(ctx, member.name, member, nil, more...); err != nil {
 		return err
 	}
 	if err := d.WaitSynced(ctx, member.name, syncLimit, nil); err != nil {
