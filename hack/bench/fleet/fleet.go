@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -223,7 +224,8 @@ func (m *maker) object(group, resource, kind string, meta *metav1.ObjectMeta, co
 // UID returns the object's UID.
 func (o Object) UID() string { return string(o.meta.UID) }
 
-// Stored returns the object as the synchro stores it.
+// Stored returns the object as the synchro stores it, but for cells: pods have some that are
+// as long, of columns that no table asks for.
 func (o Object) Stored() (*object.Object, error) {
 	annotations := o.meta.Annotations
 	with := map[string]string{ShadowAnnotation: o.cluster}
@@ -239,6 +241,11 @@ func (o Object) Stored() (*object.Object, error) {
 	s := &object.Object{
 		Key: o.Key, Kind: o.Kind, UID: string(o.meta.UID), ResourceVersion: o.meta.ResourceVersion, Labels: o.meta.Labels,
 		CreatedAt: o.meta.CreationTimestamp.UTC(), JSON: text,
+	}
+	if pod, ok := o.content.(*corev1.Pod); ok {
+		if s.Cells, err = cells(pod); err != nil {
+			return nil, fmt.Errorf("%s: %w", o.Key, err)
+		}
 	}
 	for _, owner := range o.meta.OwnerReferences {
 		s.Controller, s.Owners = string(owner.UID), []string{string(owner.UID)}

@@ -1,6 +1,8 @@
 package fleet
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -9,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"clusterpedia.io/storage-api/object"
 )
 
 // The pods' greatest numbers of environment variables: what makes them 5 to 10 KiB.
@@ -153,4 +157,15 @@ func (m *maker) running(p *corev1.Pod) {
 		}
 		p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, s)
 	}
+}
+
+// cells are what a table shows of a pod that runs.
+func cells(p *corev1.Pod) (*object.Cells, error) {
+	ready := fmt.Sprintf("%d/%d", len(p.Spec.Containers), len(p.Spec.Containers))
+	row := []string{p.Name, ready, string(p.Status.Phase), "0", p.CreationTimestamp.UTC().Format(time.RFC3339), p.Status.PodIP, p.Spec.NodeName, "<none>", "<none>"}
+	var values bytes.Buffer
+	encoder := json.NewEncoder(&values)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(row)
+	return &object.Cells{Columns: "fleet-v1", Values: bytes.TrimSpace(values.Bytes())}, err
 }
