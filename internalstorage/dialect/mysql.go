@@ -242,7 +242,7 @@ const lockWait = 600 * time.Second
 
 // Locked holds a lock of the connection: changes of the schema end transactions.
 func (mysql) Locked(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) error {
-	return db.WithContext(ctx).Connection(func(conn *gorm.DB) error {
+	return onConnection(ctx, db, func(conn *gorm.DB) error {
 		var got *int
 		if err := conn.Raw("SELECT GET_LOCK('clusterpedia_schema', ?)", int(lockWait.Seconds())).Scan(&got).Error; err != nil {
 			return fmt.Errorf("wait for the lock of schema changes: %w", err)

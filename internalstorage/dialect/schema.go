@@ -47,6 +47,8 @@ type Step struct {
 	Statements []string
 	// Optional is what a database may refuse. Without it some queries take longer.
 	Optional bool
+	// Filled says that Fill needs what the step makes.
+	Filled bool
 	// Locks says that whoever reads or writes waits for the step, and the step for them.
 	Locks bool
 }
@@ -220,7 +222,7 @@ func (postgres) Analyze() string { return "ANALYZE resources" }
 // LockedOnline asks for the lock again and again: who waits for it within a statement
 // would himself be waited for by whoever builds an index.
 func (postgres) LockedOnline(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) error {
-	return db.WithContext(ctx).Connection(func(conn *gorm.DB) error {
+	return onConnection(ctx, db, func(conn *gorm.DB) error {
 		for {
 			var got bool
 			if err := conn.Raw("SELECT pg_try_advisory_lock(?)", int64(lockNumber)+1).Scan(&got).Error; err != nil {
@@ -238,6 +240,12 @@ func (postgres) LockedOnline(ctx context.Context, db *gorm.DB, fn func(*gorm.DB)
 		err := fn(conn)
 		return errors.Join(err, conn.WithContext(context.WithoutCancel(ctx)).Exec("SELECT pg_advisory_unlock(?)", int64(lockNumber)+1).Error)
 	})
+}
+
+// onConnection runs fn on one connection. A statement that fails does not keep those behind it
+// from being run, as it does on what gorm passes.
+func onConnection(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) error {
+	return db.WithContext(ctx).Connection(func(conn *gorm.DB) error { return fn(conn.Session(&gorm.Session{})) })
 }
 
 // lockPause is between two questions for a lock.
@@ -273,7 +281,7 @@ func (s sqlite) Online(have Schema) []Step {
 	}
 	const labels = "json_extract(%[1]s.object, '$.metadata.labels')"
 	const insert = "INSERT OR IGNORE INTO resource_labels (name, value, id) SELECT l.key, l.value, NEW.id FROM json_each(NEW.object, '$.metadata.labels') AS l WHERE l.type = 'text';"
-	return append(steps, Step{Optional: true, Summary: "keep a table of labels, by triggers", Statements: []string{
+	return append(steps, Step{Optional: true, Filled: true, Summary: "keep a table of labels, by triggers", Statements: []string{
 		"CREATE TABLE IF NOT EXISTS resource_labels (name text NOT NULL, value text NOT NULL, id integer NOT NULL, PRIMARY KEY (name, value, id)) WITHOUT ROWID",
 		"CREATE INDEX IF NOT EXISTS idx_resource_labels_id ON resource_labels (id)",
 		"CREATE TRIGGER IF NOT EXISTS resource_labels_insert AFTER INSERT ON resources BEGIN " + insert + " END",
@@ -353,7 +361,7 @@ func (d mysql) Online(have Schema) []Step {
 	}
 	insert := "INSERT IGNORE INTO resource_labels (id, name, value) SELECT NEW.id, n.name, v.value FROM " + fmt.Sprintf(mysqlLabels, "NEW.object") + "; "
 	const labels = "JSON_EXTRACT(%[1]s.object, '$.metadata.labels')"
-	return append(steps, Step{Optional: true, Summary: "keep a table of labels, by triggers", Statements: []string{
+	return append(steps, Step{Optional: true, Filled: true, Summary: "keep a table of labels, by triggers", Statements: []string{
 		"CREATE TABLE IF NOT EXISTS resource_labels (id bigint unsigned NOT NULL, name varbinary(320) NOT NULL, value varbinary(255) NOT NULL, PRIMARY KEY (id, name), KEY idx_label (name, value, id))",
 		"DROP TRIGGER IF EXISTS resource_labels_insert", "DROP TRIGGER IF EXISTS resource_labels_update", "DROP TRIGGER IF EXISTS resource_labels_delete",
 		"CREATE TRIGGER resource_labels_insert AFTER INSERT ON resources FOR EACH ROW BEGIN " + insert + "END",

@@ -37,6 +37,8 @@ type Migration struct {
 	// Required is whether nothing works without it.
 	Required bool
 	optional bool
+	// filled is whether fill needs what is made.
+	filled bool
 	// locks is whether it waits for those who read and write, and they for it.
 	locks bool
 	fill  *dialect.Filling
@@ -61,7 +63,7 @@ func Pending(ctx context.Context, db *gorm.DB, d dialect.Dialect) ([]Migration, 
 			})
 		case step.Optional:
 			optional = append(optional, Migration{
-				Migration: storage.Migration{Number: migrationOptional, Summary: step.Summary, Statements: step.Statements}, optional: true,
+				Migration: storage.Migration{Number: migrationOptional, Summary: step.Summary, Statements: step.Statements}, optional: true, filled: step.Filled,
 			})
 		default:
 			indexes.Statements = append(indexes.Statements, step.Statements...)
@@ -183,7 +185,7 @@ func migrateOnline(ctx context.Context, conn *gorm.DB, d dialect.Dialect, made f
 		case err == nil:
 			made(m)
 		case m.optional && ctx.Err() == nil:
-			missing = true
+			missing = missing || m.filled
 			refused(m, err)
 		default:
 			return err
