@@ -218,12 +218,8 @@ func (c *Config) applyEnvironment(env func(string) string) {
 
 // ordersWithIndex are what OrderIndexes may name: the columns that objects can be sorted by
 // and that have no index of themselves, or not for all that comes behind in the order.
-func ordersWithIndex(databaseType string) []string {
-	fields := []string{"kind", "name", "namespace", "owner_uid", "synced_at", "uid"}
-	if databaseType != "mysql" { // MariaDB has no indexes of expressions
-		fields = append(fields, "deleted_at", "resource_version")
-	}
-	return fields
+func ordersWithIndex() []string {
+	return []string{"deleted_at", "kind", "name", "namespace", "owner_uid", "resource_version", "synced_at", "uid"}
 }
 
 func (c *Config) complete() error {
@@ -252,8 +248,8 @@ func (c *Config) complete() error {
 		c.QueryTimeout = &timeout
 	}
 	for i, field := range c.OrderIndexes {
-		if can := ordersWithIndex(c.Type); !slices.Contains(can, field) {
-			return fmt.Errorf("orderIndexes: %q cannot be indexed with type %s; use some of %s", field, c.Type, strings.Join(can, ", "))
+		if can := ordersWithIndex(); !slices.Contains(can, field) {
+			return fmt.Errorf("orderIndexes: %q cannot be indexed; use some of %s", field, strings.Join(can, ", "))
 		}
 		if slices.Contains(c.OrderIndexes[:i], field) {
 			return fmt.Errorf("orderIndexes: %s is given twice", field)

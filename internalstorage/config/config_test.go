@@ -49,8 +49,8 @@ func TestDefaults(t *testing.T) {
 func TestErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		`{}`: "Type is required, but blank",
-		`{"type":"postgres","orderIndexes":["uid","cluster"]}`:    `orderIndexes: "cluster" cannot be indexed with type postgres; use some of kind, name, namespace, owner_uid, synced_at, uid, deleted_at, resource_version`,
-		`{"type":"mysql","orderIndexes":["resource_version"]}`:    `orderIndexes: "resource_version" cannot be indexed with type mysql; use some of kind, name, namespace, owner_uid, synced_at, uid`,
+		`{"type":"postgres","orderIndexes":["uid","cluster"]}`:    `orderIndexes: "cluster" cannot be indexed; use some of deleted_at, kind, name, namespace, owner_uid, resource_version, synced_at, uid`,
+		`{"type":"mysql","orderIndexes":["created_at"]}`:          `orderIndexes: "created_at" cannot be indexed; use some of deleted_at, kind`,
 		`{"type":"postgres","orderIndexes":["uid","uid"]}`:        "orderIndexes: uid is given twice",
 		`{"type":"sqlite","connPool":{"maxIdleConns":50}}`:        "connPool maxIdleConns is bigger than maxOpenConns, config detail: {50 40 0s}, please check the config",
 		`{"type":"sqlite","log":{"level":"loud"}}`:                "log level must be one of [Silent, Error, Warn, Info], Default is 'Warn'",

@@ -150,6 +150,9 @@ type Dialect interface {
 	// Owned returns what a recursive statement goes on with behind its first rows: those
 	// that are owned by rows of owned, whose alias is o, below level n.
 	Owned(n int) string
+	// OrderColumn returns the generated column that has what rows are sorted by for a column;
+	// empty if there is none.
+	OrderColumn(column string) string
 	// Number returns the value of a text column of 1 to 18 digits; 0 for any other
 	// text.
 	Number(column string) string

@@ -42,6 +42,9 @@ type mysql struct {
 	orders []string
 	// cells says that there is column cells.
 	cells bool
+	// orderColumns are the generated columns for that which the table has, by the column that
+	// each is made of.
+	orderColumns map[string]string
 }
 
 func (mysql) Name() string { return "mysql" }
@@ -306,8 +309,11 @@ func (mysql) Contains(column, text string) Expr {
 	return Bind("INSTR(CAST("+column+" AS BINARY), CAST(? AS BINARY)) > 0", text)
 }
 
+// Number depends on no setting of a session, so that a generated column can have it: latin1
+// takes any bytes (and not any text), and $ would let a line end behind the digits.
 func (mysql) Number(column string) string {
-	return fmt.Sprintf("CASE WHEN CAST(%[1]s AS CHAR) REGEXP '^[0-9]{1,18}$' THEN CAST(CAST(%[1]s AS CHAR) AS SIGNED) ELSE 0 END", column)
+	text := "CONVERT(CAST(" + column + " AS BINARY) USING latin1)"
+	return fmt.Sprintf("CASE WHEN LENGTH(%s) BETWEEN 1 AND 18 AND %s NOT REGEXP _latin1'[^0-9]' THEN CAST(%s AS SIGNED) ELSE 0 END", column, text, text)
 }
 
 // Upsert assigns from the left to the right: what stays depends on the uid before
@@ -352,7 +358,8 @@ func (mysql) InsertIgnore(table string, columns []string, rows int) string {
 	return "INSERT IGNORE INTO " + insert(table, columns, rows)
 }
 
-func (mysql) NoTime() string { return "CAST('0001-01-01 00:00:00.002' AS DATETIME(3))" }
+// NoTime is a literal: what a cast makes of a text may depend on a session.
+func (mysql) NoTime() string { return "TIMESTAMP'0001-01-01 00:00:00.002'" }
 
 func (mysql) SeparateRaw() bool { return true }
 

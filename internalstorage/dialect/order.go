@@ -7,6 +7,9 @@ import (
 
 // OrderOf is what rows are sorted by for a column, such that databases agree.
 func OrderOf(d Dialect, column string) string {
+	if generated := d.OrderColumn(column); generated != "" {
+		return generated
+	}
 	switch column {
 	case "resource_version":
 		return d.Number(column)
@@ -27,12 +30,10 @@ const orderPrefix = "idx_order_"
 func orderIndexes(d Dialect, have Schema, columns []string) (wanted [][2]string, rest []string) {
 	for _, column := range columns {
 		by := OrderOf(d, column)
-		switch column {
-		case "resource_version":
-			by = "(" + by + ")"
-		case "deleted_at":
-			by = "(" + by + ") DESC"
-		case "synced_at": // the latest ones are asked for
+		if by != d.OrderColumn(column) && (column == "resource_version" || column == "deleted_at") {
+			by = "(" + by + ")" // an expression
+		}
+		if column == "deleted_at" || column == "synced_at" { // the latest ones are asked for
 			by += " DESC"
 		}
 		parts := []string{d.Column("group"), "version", "resource", by}
@@ -51,3 +52,9 @@ func orderIndexes(d Dialect, have Schema, columns []string) (wanted [][2]string,
 	slices.Sort(rest)
 	return wanted, rest
 }
+
+// OrderColumn implements Dialect.
+func (postgres) OrderColumn(string) string { return "" }
+
+// OrderColumn implements Dialect.
+func (sqlite) OrderColumn(string) string { return "" }

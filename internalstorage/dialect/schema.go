@@ -341,16 +341,8 @@ func (d mysql) Online(have Schema) []Step {
 		{"idx_created_at", "resources (created_at)"},
 		{"idx_resource_owners_owner_uid", "resource_owners (owner_uid)"},
 	}
-	orders, rest := orderIndexes(d, have, d.orders)
-	if !have.old() { // otherwise each list is sorted
-		for _, order := range orders {
-			indexes = append(indexes, [2]string{order[0], "resources " + order[1]})
-		}
-	}
 	steps := append(indexSteps(have, "CREATE INDEX %s ON %s", indexes), cellsSteps(have, "mediumblob")...)
-	for _, name := range rest {
-		steps = append(steps, Step{Statements: []string{"DROP INDEX " + name + " ON resources"}})
-	}
+	steps = append(steps, d.orderSteps(have)...)
 	if !have.old() && !have.Indexes["idx_type_newest"] {
 		steps = append(steps, Step{Optional: true, Summary: "index the newest of each type", Statements: []string{
 			"CREATE INDEX idx_type_newest ON resources (`group`, version, resource, created_at DESC, cluster, namespace, name)",
@@ -388,7 +380,7 @@ func (mysql) Fill(have Schema) *Filling {
 
 // On implements Dialect.
 func (d mysql) On(have Schema) Dialect {
-	d.adopted, d.labels, d.mariadb, d.cells = have.old(), have.hasLabels(), have.MariaDB, have.hasCells()
+	d.adopted, d.labels, d.mariadb, d.cells, d.orderColumns = have.old(), have.hasLabels(), have.MariaDB, have.hasCells(), orderColumnsOf(have)
 	return d
 }
 

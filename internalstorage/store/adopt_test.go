@@ -319,18 +319,23 @@ func TestAdoptedContract(t *testing.T) {
 // docs say.
 func TestWidened(t *testing.T) {
 	t.Parallel()
+	run(t, true, widened, nil)
+}
+
+// widened returns the configuration of a database whose table of v0.9 was written anew as
+// the docs say.
+func widened(t testing.TB) map[string]any {
+	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "storage", "internal.md"))
 	require.NoError(t, err)
 	statement := regexp.MustCompile("(?s)```sql\n(.*?)```").FindSubmatch(text)
 	require.NotNil(t, statement)
-	run(t, true, func(t testing.TB) map[string]any {
-		old := oldDatabases()["MariaDB"](t)
-		db := old.make(t)
-		require.NoError(t, open(t, old.config).Close(t.Context()))
-		_, err := db.ExecContext(t.Context(), string(statement[1]))
-		require.NoError(t, err)
-		return old.config
-	}, nil)
+	old := oldDatabases()["MariaDB"](t)
+	db := old.make(t)
+	require.NoError(t, open(t, old.config).Close(t.Context()))
+	_, err = db.ExecContext(t.Context(), string(statement[1]))
+	require.NoError(t, err)
+	return old.config
 }
 
 // colors returns the label color of the objects that a query finds, by name.

@@ -73,7 +73,8 @@ func TestMySQLSyntax(t *testing.T) {
 func TestMySQLParses(t *testing.T) {
 	t.Parallel()
 	dsn(t, "TEST_GOMYSQL_DSN")
-	st := open(t, goMySQL(t))
+	config := goMySQL(t)
+	st := open(t, config)
 	t.Cleanup(func() { require.NoError(t, st.Close(t.Context())) })
 	require.NoError(t, st.Apply(t.Context(), storage.Writer{Cluster: "c"}, []storage.Change{{Put: &storage.Object{
 		Key:  storage.Key{Cluster: "c", Resource: storage.Resource{Version: "v1", Resource: "pods"}, Name: "a"},
@@ -110,6 +111,26 @@ func TestMySQLParses(t *testing.T) {
 			require.NoError(t, err, "%+v", q)
 		}
 	}
+
+	// It makes generated columns, and its connections end where one is read.
+	config["orderIndexes"] = allOrders()
+	due, err := unchanged(t, oldDatabase{config: config}).Pending(t.Context())
+	require.NoError(t, err)
+	ours, err := sql.Open("mysql", config["dsn"].(string))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, ours.Close()) })
+	made := 0
+	for _, m := range due {
+		for _, statement := range m.Statements {
+			if !strings.Contains(statement, "order_") {
+				continue
+			}
+			_, err := ours.ExecContext(t.Context(), statement)
+			require.NoError(t, err, statement)
+			made++
+		}
+	}
+	require.Equal(t, len(allOrders())+2, made)
 
 	// What MariaDB does not understand either has to be refused as that.
 	db, err := sql.Open("mysql", os.Getenv("TEST_GOMYSQL_DSN"))
