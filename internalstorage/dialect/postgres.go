@@ -134,7 +134,7 @@ func (p postgres) Tables() []string {
 	object jsonb NOT NULL, events jsonb, event_resource_versions jsonb,
 	created_at timestamptz NOT NULL, synced_at timestamptz NOT NULL, deleted_at timestamptz,
 	owners text, event_state text, head bytea, raw bytea, raw_rv varchar(253), cells bytea)`,
-		"ALTER TABLE resources " + layout,
+		"ALTER TABLE resources " + layout("head", "raw", "cells"),
 		`CREATE UNIQUE INDEX uni_group_version_resource_cluster_namespace_name ON resources ("group", version, resource, cluster, namespace, name)`,
 		`CREATE INDEX idx_group_version_resource_namespace_name ON resources ("group", version, resource, namespace, name)`,
 		`CREATE INDEX idx_group_version_resource_name ON resources ("group", version, resource, name)`,
@@ -142,14 +142,20 @@ func (p postgres) Tables() []string {
 	}
 }
 
-// rowSize is up to how many bytes a row keeps all of its columns, and layout what sees to
-// that. Three such rows fill a page. Packed documents fit, so that lists find them in the
-// rows themselves; column object is what goes elsewhere. To compress them again would gain
+// rowSize is up to how many bytes a row keeps all of its columns. Three such rows fill a
+// page. Packed documents fit, so that lists find them in the rows themselves; column object is
+// what goes elsewhere.
+const rowSize = "2712"
+
+// layout sets that, and has columns not compressed: of what is packed, or short, it would gain
 // nothing.
-const (
-	rowSize = "2712"
-	layout  = "SET (toast_tuple_target = " + rowSize + "), ALTER COLUMN raw SET STORAGE EXTERNAL"
-)
+func layout(columns ...string) string {
+	text := "SET (toast_tuple_target = " + rowSize + ")"
+	for _, c := range columns {
+		text += ", ALTER COLUMN " + c + " SET STORAGE EXTERNAL"
+	}
+	return text
+}
 
 func (p postgres) Adopt(have Schema) []string {
 	var changes []string
@@ -165,7 +171,7 @@ func (p postgres) Adopt(have Schema) []string {
 	for _, c := range []string{`"group"`, "version", "resource", "kind", "owner_uid", "uid", "resource_version"} {
 		changes = append(changes, "ALTER COLUMN "+c+" TYPE varchar(253)")
 	}
-	changes = append(changes, layout)
+	changes = append(changes, layout("head", "raw", "cells"))
 	return []string{"ALTER TABLE resources " + strings.Join(changes, ", ")}
 }
 

@@ -33,8 +33,8 @@ type Schema struct {
 	Compression string
 	// RowSize is toast_tuple_target of PostgreSQL, if it is set.
 	RowSize string
-	// RawCompressed says that PostgreSQL compresses column raw.
-	RawCompressed bool
+	// Compressed are the columns of packed documents and cells that PostgreSQL compresses.
+	Compressed []string
 }
 
 // Done reports whether a migration says that it is done.
@@ -136,7 +136,7 @@ func (postgres) Schema(ctx context.Context, db *gorm.DB) (Schema, error) {
 		db.Raw("SELECT CASE WHEN attcompression = 'l' THEN 'lz4' ELSE 'pglz' END FROM pg_attribute, pg_settings WHERE attrelid = 'resources'::regclass AND attname = 'object' "+
 			"AND pg_settings.name = 'default_toast_compression' AND 'lz4' = ANY(pg_settings.enumvals)").Scan(&have.Compression).Error,
 		db.Raw("SELECT option_value FROM pg_class, pg_options_to_table(reloptions) WHERE pg_class.oid = 'resources'::regclass AND option_name = 'toast_tuple_target'").Scan(&have.RowSize).Error,
-		db.Raw("SELECT attstorage <> 'e' FROM pg_attribute WHERE attrelid = 'resources'::regclass AND attname = 'raw'").Scan(&have.RawCompressed).Error,
+		db.Raw("SELECT attname FROM pg_attribute WHERE attrelid = 'resources'::regclass AND attname IN ('head', 'raw', 'cells') AND attstorage <> 'e' ORDER BY attnum").Scan(&have.Compressed).Error,
 	)
 	return have, err
 }
@@ -198,13 +198,13 @@ func (p postgres) Online(have Schema) []Step {
 	if have.Compression == "pglz" {
 		changes = append(changes, "ALTER COLUMN object SET COMPRESSION lz4")
 	}
-	if have.Columns["raw"] != "" && (have.RowSize != rowSize || have.RawCompressed) {
-		changes = append(changes, layout)
+	if have.Columns["raw"] != "" && (have.RowSize != rowSize || len(have.Compressed) > 0) {
+		changes = append(changes, layout(have.Compressed...))
 	}
 	if len(changes) > 0 {
 		steps = append(steps, Step{Locks: true, Summary: "keep new documents as they are packed", Statements: []string{"ALTER TABLE resources " + strings.Join(changes, ", ")}})
 	}
-	return append(steps, cellsSteps(have, "bytea")...)
+	return append(steps, cellsSteps(have, "bytea, ALTER COLUMN cells SET STORAGE EXTERNAL")...)
 }
 
 // Fill implements Dialect.
