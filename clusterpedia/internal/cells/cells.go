@@ -101,7 +101,10 @@ func (p *Printer) full(k *Kind, internal schema.GroupVersionKind) bool {
 // csiStorageCapacities have columns that nobody prints.
 var csiStorageCapacities = schema.GroupKind{Group: "storage.k8s.io", Kind: "CSIStorageCapacity"}
 
-var errPrinter = errors.New("the printer failed")
+var (
+	errPrinter = errors.New("the printer failed")
+	errLarge   = errors.New("too large for its columns")
+)
 
 // Read decodes a stored document as far as Row needs it, by decode if all of it has to be.
 func (k *Kind) Read(doc []byte, decode func(doc []byte) (runtime.Object, error)) (runtime.Object, error) {
@@ -142,6 +145,9 @@ func (k *Kind) row(obj runtime.Object) (row metav1.TableRow, err error) {
 // complete: behind those of the columns comes, if there are any, the list of the row's
 // conditions.
 func (k *Kind) Print(doc []byte) ([]byte, error) {
+	if k.custom && len(doc)*len(k.Definitions) > maxPrinted {
+		return nil, errLarge
+	}
 	obj, err := k.Read(doc, k.decode)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -25,6 +26,27 @@ type customKinds struct {
 // maxCustomKinds bounds what is kept of columns: they are forgotten then.
 const maxCustomKinds = 10_000
 
+// maxColumnsJSON bounds the columns that are kept. Those of well-known definitions take up to
+// 3 KiB.
+const maxColumnsJSON = 16 << 10
+
+// maxPrinted bounds what is printed of one object to be kept: the size of its document times
+// the number of columns, each of which may show all of it.
+const maxPrinted = 8 << 20
+
+// bounded reports whether to print an object takes no more than its size allows. Who may
+// define a resource in one cluster must not be able to keep the synchro from all others:
+// ".." repeated finds the same values again and again, and so does a union of the same names.
+// Braces end the path, and may begin loops.
+func bounded(defined []apiextensionsv1.CustomResourceColumnDefinition) bool {
+	for i := range defined {
+		if path := defined[i].JSONPath; strings.Contains(path, "..") || strings.ContainsAny(path, "{},") {
+			return false
+		}
+	}
+	return true
+}
+
 // Custom returns what prints custom resources with the columns of their definition.
 func (p *Printer) Custom(defined []apiextensionsv1.CustomResourceColumnDefinition) (*Kind, error) {
 	key, err := json.Marshal(defined)
@@ -40,7 +62,9 @@ func (p *Printer) Custom(defined []apiextensionsv1.CustomResourceColumnDefinitio
 	if err != nil {
 		return nil, err
 	}
-	k.Columns = nameOf(schema.GroupKind{}, key)
+	if len(key) <= maxColumnsJSON && bounded(defined) {
+		k.Columns = nameOf(schema.GroupKind{}, key)
+	}
 	if p.custom.known == nil || len(p.custom.known) >= maxCustomKinds {
 		p.custom.known = map[string]*Kind{}
 	}
@@ -48,10 +72,12 @@ func (p *Printer) Custom(defined []apiextensionsv1.CustomResourceColumnDefinitio
 	return k, nil
 }
 
-// CustomJSON is Custom of additionalPrinterColumns in a definition; nil if these are none.
+// CustomJSON is Custom of additionalPrinterColumns in a definition; nil if these are none, or
+// none whose cells are kept.
 func (p *Printer) CustomJSON(columns []byte) (*Kind, error) {
 	var defined []apiextensionsv1.CustomResourceColumnDefinition
-	if err := json.Unmarshal(columns, &defined); err != nil || len(defined) == 0 {
+	err := json.Unmarshal(columns, &defined)
+	if err != nil || len(defined) == 0 || len(columns) > maxColumnsJSON || !bounded(defined) {
 		return nil, err
 	}
 	return p.Custom(defined)

@@ -2,6 +2,8 @@ package cells
 
 import (
 	"encoding/json"
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -102,4 +104,55 @@ func TestCustomAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// No cells are kept whose printing could take longer, or more memory, than the size of an
+// object allows: the columns are those of whoever may define a resource.
+func TestUnbounded(t *testing.T) {
+	t.Parallel()
+	printer := NewPrinter(builtin.NewScheme())
+	column := apiextensionsv1.CustomResourceColumnDefinition{Name: "A", Type: "string"}
+	for path, kept := range map[string]bool{
+		".spec.a":      true,
+		".spec.a[0].b": true,
+		`.status.conditions[?(@.type == "Ready")].status`: true,
+		".metadata.labels['example\\.io/name']":           true,
+		strings.Repeat("..b", 12):                         false,
+		strings.Repeat("['b','b']", 40):                   false,
+		".a}{range .b[*]}{.c}{end":                        false,
+	} {
+		column.JSONPath = path
+		k, err := printer.Custom([]apiextensionsv1.CustomResourceColumnDefinition{column})
+		require.NoError(t, err, path)
+		require.Equal(t, kept, k.Columns != "", path)
+		text, err := json.Marshal([]apiextensionsv1.CustomResourceColumnDefinition{column})
+		require.NoError(t, err)
+		k, err = printer.CustomJSON(text)
+		require.NoError(t, err, path)
+		require.Equal(t, kept, k != nil, path)
+	}
+
+	many := make([]apiextensionsv1.CustomResourceColumnDefinition, 1000)
+	for i := range many {
+		many[i] = apiextensionsv1.CustomResourceColumnDefinition{Name: fmt.Sprint(i), Type: "string", JSONPath: "."}
+	}
+	k, err := printer.Custom(many)
+	require.NoError(t, err)
+	require.Empty(t, k.Columns)
+	text, err := json.Marshal(many)
+	require.NoError(t, err)
+	k, err = printer.CustomJSON(text)
+	require.NoError(t, err)
+	require.Nil(t, k)
+
+	k, err = printer.Custom(many[:100])
+	require.NoError(t, err)
+	require.NotEmpty(t, k.Columns)
+	doc := func(size int) []byte {
+		return fmt.Appendf(nil, `{"apiVersion":"example.io/v1","kind":"Widget","metadata":{"name":"w"},"spec":%q}`, strings.Repeat("x", size))
+	}
+	_, err = k.Print(doc(1 << 10))
+	require.NoError(t, err)
+	_, err = k.Print(doc(1 << 20))
+	require.ErrorIs(t, err, errLarge)
 }
