@@ -125,6 +125,34 @@ func TestCellsWithoutDefinitions(t *testing.T) {
 	require.Empty(t, w.cellsOf("example.io", "widgets", "w"))
 }
 
+// Definitions are read at once, though other lists take all the time in the world: what waits
+// for them would give up, and be written without cells.
+func TestCellsBesideLists(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pods, crds)
+	withCells(&w.options)
+	w.options.Tuning.Lists = 1
+	w.member.Put(pods, "default", "p", "u1", "")
+	w.member.PutSpec(crds, "", "widgets.example.io", "u2", "", fmt.Sprintf(widgetsSpec, `["a"]`))
+	let := make(chan struct{})
+	w.member.FailWith(func(r *http.Request) int {
+		if strings.HasSuffix(r.URL.Path, "/pods") {
+			select {
+			case <-let:
+			case <-r.Context().Done():
+			}
+		}
+		return 0
+	})
+	w.create(entry("", "pods"))
+	w.run()
+	w.eventually(func() bool { return len(w.member.Requests("/pods")) > 0 }, "pods are being listed")
+	w.selectOnly(entry("", "pods"), entry("apiextensions.k8s.io", "customresourcedefinitions"))
+	w.stored("customresourcedefinitions widgets.example.io 102")
+	close(let)
+	w.stored("customresourcedefinitions widgets.example.io 102", "pods default/p 101")
+}
+
 func TestLearnColumns(t *testing.T) {
 	t.Parallel()
 	var o Options

@@ -110,7 +110,7 @@ func newResource(c *cluster, spec negotiation.Resource, known *known) *resource 
 		Client:   c.client,
 		Path:     pathOf(spec.Group, spec.Version, spec.GroupVersionResource.Resource),
 		PageSize: c.PageSize,
-		Lists:    c.lists,
+		Lists:    r.lists(c),
 		Backoff:  c.Tuning.ReadBackoff,
 		Stall:    c.Tuning.Stall,
 		Newest:   known.newest(),
@@ -143,6 +143,15 @@ func (r *resource) setColumns(c *cluster) {
 		r.definitions = c.columns
 		c.columns.expect()
 	}
+}
+
+// lists limits the lists that are read at the same time. Definitions, which others wait for,
+// are not among those that have to wait for their turn.
+func (r *resource) lists(c *cluster) chan struct{} {
+	if r.definitions != nil {
+		return nil
+	}
+	return c.lists
 }
 
 // pathOf returns where a member lists a resource.
