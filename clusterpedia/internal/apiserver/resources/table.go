@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/klog/v2"
 
 	"clusterpedia.io/api/clusterpedia/v1beta1"
@@ -186,7 +187,7 @@ func (c tableConvertor) row(ctx context.Context, o *storage.Object, cells bool) 
 func (s *scope) keptRow(o *storage.Object) (row metav1.TableRow) {
 	cells, conditions, err := s.columns.AppendKept(nil, o.Cluster, o.Cells.Values)
 	if err == nil {
-		err = json.Unmarshal(cells, &row.Cells)
+		err = utiljson.Unmarshal(cells, &row.Cells) // integers stay what they are
 	}
 	if err == nil && conditions != nil {
 		err = json.Unmarshal(conditions, &row.Conditions)

@@ -100,6 +100,15 @@ func TestKeptCells(t *testing.T) {
 	require.Regexp(t, `^2 \(.+ ago\)$`, table.Rows[0].Cells[4])
 	require.NotEmpty(t, table.Rows[0].Conditions)
 
+	// Integers stay what they are.
+	large := other
+	large.Cells = &storage.Cells{Columns: kind.Columns, Values: []byte(`["b",9007199254740993,"","","","","","",""]`)}
+	kept.objects[1] = large
+	for _, format := range []string{asTable, asTable + ";pretty=1"} {
+		_, body := of(kept, "/all/api/v1/pods", format)
+		require.Contains(t, body, "9007199254740993")
+	}
+
 	// What was kept and cannot be used hides no other row.
 	other.Cells = &storage.Cells{Columns: kind.Columns, Values: []byte(`["too few"]`)}
 	kept.objects[1] = other
