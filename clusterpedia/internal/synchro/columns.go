@@ -22,7 +22,7 @@ const columnsWait = 30 * time.Second
 // learns these where they are synced: otherwise tables have no columns for them.
 type columns struct {
 	custom func(defined []byte) (negotiation.Print, error)
-	// read is closed when all definitions were read, or could not be.
+	// read is closed when all definitions were read, or the member does not let them be.
 	read     chan struct{}
 	readOnce sync.Once
 
@@ -42,7 +42,7 @@ func (c *columns) expect() {
 	c.expected = true
 }
 
-// done says that all definitions were read, or could not be.
+// done says that all definitions were read, or that the member does not let them be.
 func (c *columns) done() { c.readOnce.Do(func() { close(c.read) }) }
 
 // wait returns when the definitions were read, if they will be, or have taken too long.

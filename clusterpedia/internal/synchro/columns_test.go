@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -123,6 +124,27 @@ func TestCellsWithoutDefinitions(t *testing.T) {
 	w.run()
 	w.stored("widgets default/w 101")
 	require.Empty(t, w.cellsOf("example.io", "widgets", "w"))
+}
+
+// A failure that passes is waited for: what was written meanwhile would have no cells until it
+// changes.
+func TestCellsAfterFailure(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, crds, widgets)
+	withCells(&w.options)
+	w.member.Put(widgets, "default", "w", "u1", "")
+	w.member.PutSpec(crds, "", "widgets.example.io", "u2", "", fmt.Sprintf(widgetsSpec, `["a"]`))
+	var failures atomic.Int32
+	w.member.FailWith(func(r *http.Request) int {
+		if strings.HasSuffix(r.URL.Path, "/customresourcedefinitions") && failures.Add(1) <= 3 {
+			return http.StatusServiceUnavailable
+		}
+		return 0
+	})
+	w.create(entry("example.io", "widgets"), entry("apiextensions.k8s.io", "customresourcedefinitions"))
+	w.run()
+	w.stored("customresourcedefinitions widgets.example.io 102", "widgets default/w 101")
+	require.Equal(t, `["a"]`, w.cellsOf("example.io", "widgets", "w"))
 }
 
 // Definitions are read at once, though other lists take all the time in the world: what waits

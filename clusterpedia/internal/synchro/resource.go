@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/klog/v2"
 
@@ -422,7 +423,7 @@ func (r *resource) Watching() { r.state.watching() }
 
 // Failed implements reflector.Sink.
 func (r *resource) Failed(err error) {
-	if r.definitions != nil {
+	if r.definitions != nil && lasting(err) {
 		r.definitions.done() // nobody waits for them any longer
 	}
 	if first := r.state.failed(err); first {
@@ -430,6 +431,11 @@ func (r *resource) Failed(err error) {
 		return
 	}
 	r.log.V(2).Info("Still cannot read from the member", "err", err)
+}
+
+// lasting reports whether an answer of the member will be the same in a moment.
+func lasting(err error) bool {
+	return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err)
 }
 
 // delayed calls a function after a delay that grows until reset.
