@@ -104,7 +104,7 @@ func (s *scope) writePartial(w *bufio.Writer, o *storage.Object) error {
 func (h *Handler) flow(w http.ResponseWriter, req *http.Request, r *reader, f *format) {
 	ctx, s := req.Context(), r.scope
 	q := *r.options.Query
-	if f.projection != query.Full {
+	if q.Projection == query.Full { // else the client wants no more
 		q.Projection, q.Columns = f.projection, f.columns
 	}
 	list, err := r.listing(ctx, &q)

@@ -143,10 +143,11 @@ func (r *reader) get(ctx context.Context, key storage.Key) (storage.Object, erro
 // stock handler validated; the request's own were parsed before.
 func (r *reader) List(ctx context.Context, _ *metainternalversion.ListOptions) (runtime.Object, error) {
 	q := *r.options.Query
-	switch r.transform {
-	case "PartialObjectMetadataList":
+	switch {
+	case q.Projection != query.Full: // the client wants no more
+	case r.transform == "PartialObjectMetadataList":
 		q.Projection = query.Metadata
-	case "Table":
+	case r.transform == "Table":
 		q.Projection, q.Columns = r.scope.shown(r.include)
 	}
 	fail := func(err error) (runtime.Object, error) {

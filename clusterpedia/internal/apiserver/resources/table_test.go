@@ -119,3 +119,18 @@ func TestKeptCells(t *testing.T) {
 		require.Regexp(t, `"name": ?"b"`, string(table.Rows[1].Object.Raw), body)
 	}
 }
+
+// Who wants the metadata alone gets no more in a table, whatever that shows or includes.
+func TestTableOfMetadata(t *testing.T) {
+	t.Parallel()
+	for _, include := range []metav1.IncludeObjectPolicy{"", metav1.IncludeNone, metav1.IncludeMetadata, metav1.IncludeObject} {
+		for _, format := range []string{asTable, asTable + ";pretty=1"} {
+			kept := &keeping{shelf: fixture()}
+			resp, body := get(t, serve(t, kept), "/all/api/v1/pods?onlyMetadata=true&includeObject="+string(include), format)
+			require.Equal(t, 200, resp.StatusCode, body)
+			require.Len(t, kept.asked, 1)
+			require.Equal(t, query.Metadata, kept.asked[0].Projection, "%s %s", include, format)
+			require.NotContains(t, body, `"Running"`)
+		}
+	}
+}
