@@ -126,11 +126,7 @@ func (k *Kind) Row(obj runtime.Object) (metav1.TableRow, error) {
 }
 
 func (k *Kind) row(obj runtime.Object) (row metav1.TableRow, err error) {
-	defer func() { // printers trust that objects were validated
-		if reason := recover(); reason != nil {
-			err = fmt.Errorf("print a %T: %w: %v", obj, errPrinter, reason)
-		}
-	}()
+	defer recovered(&err)
 	body, err := k.print(obj)
 	if err != nil {
 		return metav1.TableRow{}, fmt.Errorf("print a %T: %w", obj, err)
@@ -141,10 +137,19 @@ func (k *Kind) row(obj runtime.Object) (row metav1.TableRow, err error) {
 	return body.Rows[0], nil
 }
 
+// recovered makes an error of a panic. Printers, conversions and defaults trust that objects
+// were validated, and those of one member must not end what copies all.
+func recovered(err *error) {
+	if reason := recover(); reason != nil {
+		*err = fmt.Errorf("%w: %v", errPrinter, reason)
+	}
+}
+
 // Print returns the cells of a stored document as storage.Cells has them, for AppendRow to
 // complete: behind those of the columns comes, if there are any, the list of the row's
 // conditions.
-func (k *Kind) Print(doc []byte) ([]byte, error) {
+func (k *Kind) Print(doc []byte) (values []byte, err error) {
+	defer recovered(&err)
 	if k.custom && len(doc)*len(k.Definitions) > maxPrinted {
 		return nil, errLarge
 	}
@@ -164,14 +169,14 @@ func (k *Kind) Print(doc []byte) ([]byte, error) {
 			row.Cells[i] = k.age(obj, i, row.Cells)
 		}
 	}
-	values := row.Cells[:len(k.Definitions)]
+	kept := row.Cells[:len(k.Definitions)]
 	if len(row.Conditions) > 0 {
-		values = append(values, row.Conditions)
+		kept = append(kept, row.Conditions)
 	}
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false) // "<none>" is frequent
-	if err := encoder.Encode(values); err != nil {
+	if err := encoder.Encode(kept); err != nil {
 		return nil, fmt.Errorf("print a %T: %w", obj, err)
 	}
 	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), nil

@@ -154,6 +154,27 @@ func TestKeptPods(t *testing.T) {
 	})
 }
 
+// What decodes and prints may trust that an object was validated: nothing ends but its row.
+func TestPanics(t *testing.T) {
+	t.Parallel()
+	boom := func() { panic("boom") } //nolint:forbidigo // it is what is tested
+	decode := func([]byte) (runtime.Object, error) { return &metav1.Status{}, nil }
+	one := func(runtime.Object) (*metav1.Table, error) {
+		return &metav1.Table{Rows: []metav1.TableRow{{Cells: []any{"a"}}}}, nil
+	}
+	columns := []metav1.TableColumnDefinition{{Name: "Age"}}
+	for name, k := range map[string]*Kind{
+		"decode": {Definitions: columns, print: one, decode: func([]byte) (runtime.Object, error) { boom(); return nil, nil }},
+		"print":  {Definitions: columns, decode: decode, print: func(runtime.Object) (*metav1.Table, error) { boom(); return nil, nil }},
+		"age":    {Definitions: columns, decode: decode, print: one, ages: []bool{true}, age: func(runtime.Object, int, []any) any { boom(); return nil }},
+	} {
+		values, err := k.Print(nil)
+		require.ErrorIs(t, err, errPrinter, name)
+		require.ErrorContains(t, err, "boom", name)
+		require.Nil(t, values, name)
+	}
+}
+
 func TestAppendCells(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
