@@ -40,7 +40,7 @@ func (mysql) CellsFit(mark string) Expr {
 func (s Schema) hasCells() bool { return s.Columns["cells"] != "" }
 
 // cellsSteps adds the column to a table that an earlier build has made or adopted; others
-// have it by then. It changes the catalog alone.
+// have it by then. It changes the catalog alone, or is refused.
 func cellsSteps(have Schema, kind string) []Step {
 	if have.Columns["raw_rv"] == "" || have.hasCells() {
 		return nil

@@ -341,7 +341,7 @@ func (d mysql) Online(have Schema) []Step {
 		{"idx_created_at", "resources (created_at)"},
 		{"idx_resource_owners_owner_uid", "resource_owners (owner_uid)"},
 	}
-	steps := append(indexSteps(have, "CREATE INDEX %s ON %s", indexes), cellsSteps(have, "mediumblob")...)
+	steps := append(indexSteps(have, "CREATE INDEX %s ON %s", indexes), cellsSteps(have, "mediumblob, ALGORITHM=INSTANT")...)
 	steps = append(steps, d.orderSteps(have)...)
 	if !have.old() && !have.Indexes["idx_type_newest"] {
 		steps = append(steps, Step{Optional: true, Summary: "index the newest of each type", Statements: []string{

@@ -240,7 +240,7 @@ func migrateUnderReader(t *testing.T, d oldDatabase, db *sql.DB) {
 	due, err := migrator.Pending(t.Context())
 	require.NoError(t, err)
 	require.Len(t, due, 1)
-	kind := map[string]string{"pgx": "bytea, ALTER COLUMN cells SET STORAGE EXTERNAL", "mysql": "mediumblob"}[d.driver]
+	kind := map[string]string{"pgx": "bytea, ALTER COLUMN cells SET STORAGE EXTERNAL", "mysql": "mediumblob, ALGORITHM=INSTANT"}[d.driver]
 	require.Equal(t, []string{"ALTER TABLE resources ADD COLUMN cells " + kind}, due[0].Statements)
 
 	reader, err := db.BeginTx(t.Context(), nil)

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -104,6 +105,7 @@ var csiStorageCapacities = schema.GroupKind{Group: "storage.k8s.io", Kind: "CSIS
 var (
 	errPrinter = errors.New("the printer failed")
 	errLarge   = errors.New("too large for its columns")
+	errNumber  = errors.New("a number with a great exponent")
 )
 
 // Read decodes a stored document as far as Row needs it, by decode if all of it has to be.
@@ -153,7 +155,12 @@ func (k *Kind) Print(doc []byte) (values []byte, err error) {
 	if k.custom && len(doc)*len(k.Definitions) > maxPrinted {
 		return nil, errLarge
 	}
-	obj, err := k.Read(doc, k.decode)
+	obj, err := k.Read(doc, func(doc []byte) (runtime.Object, error) {
+		if greatExponent(doc) {
+			return nil, errNumber
+		}
+		return k.decode(doc)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -180,4 +187,27 @@ func (k *Kind) Print(doc []byte) (values []byte, err error) {
 		return nil, fmt.Errorf("print a %T: %w", obj, err)
 	}
 	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), nil
+}
+
+// greatExponent reports whether a value of a document, or a text, is a number with an exponent
+// of four digits or more. To read one as a quantity may take minutes. API servers have made
+// them short before they serve them.
+func greatExponent(doc []byte) bool {
+	number := func(c byte) bool { return c >= '0' && c <= '9' || c == '+' || c == '-' || c == '.' }
+	for i := 1; i+4 < len(doc); i++ {
+		if doc[i]|0x20 != 'e' || !number(doc[i-1]) {
+			continue
+		}
+		begin, end := i-1, i+1
+		for begin > 0 && number(doc[begin]) {
+			begin--
+		}
+		for end < len(doc)-1 && number(doc[end]) {
+			end++
+		}
+		if end-i > 4 && strings.IndexByte("\":[, ", doc[begin]) >= 0 && strings.IndexByte("\",]} ", doc[end]) >= 0 {
+			return true
+		}
+	}
+	return false
 }

@@ -205,6 +205,20 @@ func TestAppendCells(t *testing.T) {
 	}
 }
 
+// A quantity that takes minutes to be read is left to those who ask for it.
+func TestGreatExponent(t *testing.T) {
+	t.Parallel()
+	for doc, want := range map[string]bool{
+		`{"a":"1e-99999999"}`: true, `{"a":1E+9999}`: true, `["+1.5e12345"]`: true, `[1e1234]`: true, `{"a": -1e1234 }`: true,
+		`{"a":"1e999"}`: false, `{"uid":"1e1234-5e67"}`: false, `{"a":"x1e12345"}`: false, `{"a":"1e12345x"}`: false, `{"a":"e12345"}`: false, `1e12345`: false, ``: false, `e`: false,
+	} {
+		require.Equal(t, want, greatExponent([]byte(doc)), doc)
+	}
+	kind := NewPrinter(builtin.NewScheme()).Kind(schema.GroupKind{Kind: "PersistentVolume"})
+	_, err := kind.Print([]byte(`{"apiVersion":"v1","kind":"PersistentVolume","metadata":{"name":"a"},"spec":{"capacity":{"storage":"1e-99999999"}}}`))
+	require.ErrorIs(t, err, errNumber)
+}
+
 // TestRelease compares the version that cells are called by with the one that prints them.
 func TestRelease(t *testing.T) {
 	t.Parallel()

@@ -114,8 +114,9 @@ func newCustom(defined []apiextensionsv1.CustomResourceColumnDefinition) (*Kind,
 		obj := &unstructured.Unstructured{}
 		return obj, obj.UnmarshalJSON(doc)
 	}
-	// None may be used by two at once.
+	// None may be used by two at once, and none again that loops have changed.
 	var idle sync.Pool
+	again := bounded(defined)
 	k.print = func(obj runtime.Object) (*metav1.Table, error) {
 		convertor, ok := idle.Get().(rest.TableConvertor)
 		if !ok {
@@ -124,8 +125,11 @@ func newCustom(defined []apiextensionsv1.CustomResourceColumnDefinition) (*Kind,
 				return nil, err
 			}
 		}
-		defer idle.Put(convertor)
-		return convertor.ConvertToTable(context.Background(), obj, &metav1.TableOptions{NoHeaders: true})
+		table, err := convertor.ConvertToTable(context.Background(), obj, &metav1.TableOptions{NoHeaders: true})
+		if again {
+			idle.Put(convertor)
+		}
+		return table, err
 	}
 	k.age = func(_ runtime.Object, column int, printed []any) any {
 		text, ok := printed[texts[column]].(string)

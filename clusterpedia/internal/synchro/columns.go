@@ -28,11 +28,14 @@ type columns struct {
 
 	mu       sync.Mutex
 	expected bool
-	known    map[storage.Resource]negotiation.Print
+	known    map[definition]map[string]negotiation.Print
 }
 
+// definition is what a definition is called by; it has columns for each version.
+type definition struct{ group, plural string }
+
 func newColumns(kinds negotiation.Kinds) *columns {
-	return &columns{custom: kinds.CustomCells, read: make(chan struct{}), known: map[storage.Resource]negotiation.Print{}}
+	return &columns{custom: kinds.CustomCells, read: make(chan struct{}), known: map[definition]map[string]negotiation.Print{}}
 }
 
 // expect says that definitions will be read.
@@ -81,10 +84,7 @@ func (c *columns) learn(doc []byte) {
 	})
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.forgetLocked(group, plural)
-	for version, p := range versions {
-		c.known[storage.Resource{Group: group, Version: version, Resource: plural}] = p
-	}
+	c.known[definition{group, plural}] = versions
 }
 
 // field calls found with the value of a field of a JSON object.
@@ -121,20 +121,12 @@ func (c *columns) forget(name string) {
 	plural, group, _ := strings.Cut(name, ".")
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.forgetLocked(group, plural)
-}
-
-func (c *columns) forgetLocked(group, plural string) {
-	for r := range c.known {
-		if r.Group == group && r.Resource == plural {
-			delete(c.known, r)
-		}
-	}
+	delete(c.known, definition{group, plural})
 }
 
 // print returns what prints a custom resource; nil if nothing is known of its columns.
 func (c *columns) print(r storage.Resource) negotiation.Print {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.known[r]
+	return c.known[definition{r.Group, r.Resource}][r.Version]
 }

@@ -136,7 +136,7 @@ func (s *scope) appendCells(ctx context.Context, dst []byte, o *storage.Object) 
 	var row metav1.TableRow
 	switch {
 	case o.Cells != nil:
-		cells, conditions, err = s.columns.AppendKept(dst, o.Cluster, o.Cells.Values)
+		cells, conditions, err = s.columns.AppendKept(dst, o.Cluster, o.Cells)
 		if err == nil {
 			return cells, conditions, nil
 		}
@@ -185,7 +185,7 @@ func (c tableConvertor) row(ctx context.Context, o *storage.Object, cells bool) 
 
 // keptRow returns the row of an object whose cells were kept.
 func (s *scope) keptRow(o *storage.Object) (row metav1.TableRow) {
-	cells, conditions, err := s.columns.AppendKept(nil, o.Cluster, o.Cells.Values)
+	cells, conditions, err := s.columns.AppendKept(nil, o.Cluster, o.Cells)
 	if err == nil {
 		err = utiljson.Unmarshal(cells, &row.Cells) // integers stay what they are
 	}

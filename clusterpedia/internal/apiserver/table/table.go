@@ -20,6 +20,7 @@ import (
 
 	"clusterpedia.io/clusterpedia/internal/builtin"
 	"clusterpedia.io/clusterpedia/internal/cells"
+	"clusterpedia.io/storage-api/storage"
 )
 
 // Printer knows the columns of the compiled-in kinds. It may be used
@@ -61,12 +62,15 @@ func (c Columns) Kept() string {
 
 // AppendKept appends kept cells as a JSON array, and returns the conditions of their row,
 // nil if it has none.
-func (c Columns) AppendKept(dst []byte, cluster string, values []byte) (row, conditions []byte, err error) {
+func (c Columns) AppendKept(dst []byte, cluster string, kept *storage.Cells) (row, conditions []byte, err error) {
+	if c.kind == nil || kept.Columns != c.kind.Columns {
+		return dst, nil, fmt.Errorf("the cells are those of columns %q, and %q were asked for", kept.Columns, c.Kept())
+	}
 	name, err := json.Marshal(cluster)
 	if err != nil {
 		return dst, nil, err
 	}
-	dst, conditions, err = c.kind.AppendCells(append(append(dst, '['), name...), values, time.Now())
+	dst, conditions, err = c.kind.AppendCells(append(append(dst, '['), name...), kept.Values, time.Now())
 	return append(dst, ']'), conditions, err
 }
 
