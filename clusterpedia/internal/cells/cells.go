@@ -147,7 +147,7 @@ func recovered(err *error) {
 	}
 }
 
-// Print returns the cells of a stored document as storage.Cells has them, for AppendRow to
+// Print returns the cells of a stored document as storage.Cells has them, for AppendCells to
 // complete: behind those of the columns comes, if there are any, the list of the row's
 // conditions.
 func (k *Kind) Print(doc []byte) (values []byte, err error) {
