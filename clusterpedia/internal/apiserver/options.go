@@ -187,7 +187,7 @@ func (o *Options) genericConfig(scheme *runtime.Scheme) (*genericapiserver.Recom
 	config.MaxRequestsInFlight = o.MaxRequestsInFlight
 	config.MaxMutatingRequestsInFlight = o.MaxMutatingRequestsInFlight
 	config.BuildHandlerChainFunc = func(handler http.Handler, c *genericapiserver.Config) http.Handler {
-		chain := genericapiserver.DefaultBuildHandlerChain(collections.WithRequest(handler), c)
+		chain := genericapiserver.DefaultBuildHandlerChain(withTimeoutFirst(collections.WithRequest(handler)), c)
 		return withWriteDeadline(resources.WithAggregator(chain), c, writeGrace)
 	}
 	config.LongRunningFunc = resources.LongRunning()
