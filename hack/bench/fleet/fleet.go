@@ -224,8 +224,8 @@ func (m *maker) object(group, resource, kind string, meta *metav1.ObjectMeta, co
 // UID returns the object's UID.
 func (o Object) UID() string { return string(o.meta.UID) }
 
-// Stored returns the object as the synchro stores it, but for cells: pods have some that are
-// as long, of columns that no table asks for.
+// Stored returns the object as the synchro stores it, but for cells: those of pods have
+// columns of another name, and others have none.
 func (o Object) Stored() (*object.Object, error) {
 	annotations := o.meta.Annotations
 	with := map[string]string{ShadowAnnotation: o.cluster}

@@ -159,10 +159,22 @@ func (m *maker) running(p *corev1.Pod) {
 	}
 }
 
-// cells are what a table shows of a pod that runs.
+// cells are what the synchro keeps of a table's row for a pod. Their columns have no name that
+// a table asks for.
 func cells(p *corev1.Pod) (*object.Cells, error) {
-	ready := fmt.Sprintf("%d/%d", len(p.Spec.Containers), len(p.Spec.Containers))
-	row := []string{p.Name, ready, string(p.Status.Phase), "0", p.CreationTimestamp.UTC().Format(time.RFC3339), p.Status.PodIP, p.Spec.NodeName, "<none>", "<none>"}
+	ready, restarts, status := 0, int32(0), string(p.Status.Phase)
+	for _, c := range p.Status.ContainerStatuses {
+		restarts += c.RestartCount
+		if c.State.Waiting != nil {
+			status = c.State.Waiting.Reason
+		} else {
+			ready++
+		}
+	}
+	row := []string{
+		p.Name, fmt.Sprintf("%d/%d", ready, len(p.Spec.Containers)), status, strconv.Itoa(int(restarts)), p.CreationTimestamp.UTC().Format(time.RFC3339),
+		p.Status.PodIP, p.Spec.NodeName, "<none>", "<none>",
+	}
 	var values bytes.Buffer
 	encoder := json.NewEncoder(&values)
 	encoder.SetEscapeHTML(false)

@@ -43,9 +43,10 @@ turns, so that whatever else the machine does meets all of them:
   LZ4. It knows no conditions, and writes with COPY.
 
 Clusterpedia's objects are copied by the built ` + "`clustersynchro-manager`" + ` from stand-ins of members' API servers; in
-profile ` + "`million`" + ` they are written through the storage layer's contract, with cells that no table asks for:
-its tables read documents. Before a request is measured, the objects that the servers give are compared. Profile ` + "`million`" + ` needs 20 GB in the temporary directory
-(` + "`BENCH_ARGS='--dir /another'`" + `), and about 20 minutes.
+profile ` + "`million`" + ` they are written through the storage layer's contract, after the manager has copied a sample
+that says what it calls the columns of pods. Before a request is measured, the objects and the rows that the servers give
+are compared. Profile ` + "`million`" + ` needs 20 GB in the temporary directory (` + "`BENCH_ARGS='--dir /another'`" + `), and about 20
+minutes.
 
 *min* is the fastest request of all rounds. CPU, allocations and sizes are those of the round in which they were
 least, for one request; database CPU is that of all its processes. *Growth of RSS* is the peak of the server's resident

@@ -116,6 +116,9 @@ func (s *suite) openOwn(ctx context.Context) (storage.Storage, error) {
 	if err := s.registerClusters(ctx); err != nil {
 		return nil, err
 	}
+	if err := s.copySample(ctx); err != nil {
+		return nil, fmt.Errorf("copy a sample: %w", err)
+	}
 	if s.storage() != nil {
 		s.note("Clusterpedia's storage layer was configured with `postgres.fieldIndex: true`; it is off by default.")
 	}
@@ -176,6 +179,9 @@ func (s *suite) batches(cluster int, fn func([]*object.Object) error) error {
 		stored, err := o.Stored()
 		if err != nil {
 			return err
+		}
+		if stored.Cells != nil && s.podColumns != "" {
+			stored.Cells.Columns = s.podColumns
 		}
 		if batch = append(batch, stored); len(batch) < batchRows {
 			continue

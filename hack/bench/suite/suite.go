@@ -26,6 +26,8 @@ type suite struct {
 	stack   *stack.Stack
 	servers map[string]*server
 	loaded  loaded
+	// podColumns is what Clusterpedia calls the columns of pods; empty if it keeps no cells.
+	podColumns string
 	// written are the bytes of JSON that the last writer wrote.
 	written float64
 	results *report.Results

@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"gorm.io/gorm"
 
 	"clusterpedia.io/bench/baseline/oldtable"
+	"clusterpedia.io/bench/fleet"
 	"clusterpedia.io/bench/measure"
 	"clusterpedia.io/bench/report"
 	"clusterpedia.io/testbed/process"
@@ -33,14 +35,33 @@ func (s *suite) measureSync(ctx context.Context) (err error) {
 	if !s.Profile.Writes || !s.wants("sync") {
 		return nil
 	}
+	m, err := newMember(s.Profile.Fleet, 0, "member")
+	if err != nil {
+		return err
+	}
+	return s.withManager(ctx, m, func(c *copying) error {
+		if err := s.initialSync(ctx, c); err != nil {
+			return err
+		}
+		return s.measureLag(ctx, m, c.db)
+	})
+}
+
+// copying is a manager that copies a member into database sync.
+type copying struct {
+	member     *member
+	kubeconfig string
+	managed    *stack.Stack
+	manager    *process.Process
+	db         *gorm.DB
+}
+
+// withManager runs fn beside a manager that does not know the member yet.
+func (s *suite) withManager(ctx context.Context, m *member, fn func(*copying) error) (err error) {
 	if err := s.engine.fresh(ctx, syncDatabase); err != nil {
 		return err
 	}
 	config, err := s.engine.config(syncDatabase, nil)
-	if err != nil {
-		return err
-	}
-	m, err := newMember(s.Profile.Fleet, 0, "member")
 	if err != nil {
 		return err
 	}
@@ -66,10 +87,35 @@ func (s *suite) measureSync(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeDB(db)) }()
-	if err := s.initialSync(ctx, m, managed, manager, kubeconfig, db); err != nil {
+	return fn(&copying{m, kubeconfig, managed, manager, db})
+}
+
+// copySample has the manager copy one app, to learn what it calls the columns of pods.
+func (s *suite) copySample(ctx context.Context) error {
+	small := s.Profile.Fleet
+	small.Clusters, small.Apps, small.App = 1, 1, fleet.App{ReplicaSets: 1, Pods: 1}
+	m, err := newMember(small, 0, "sample")
+	if err != nil {
 		return err
 	}
-	return s.measureLag(ctx, m, db)
+	return s.withManager(ctx, m, func(c *copying) error {
+		if err := c.managed.AddCluster(ctx, m.name, c.kubeconfig, selected()...); err != nil {
+			return err
+		}
+		if err := s.awaitRows(ctx, c.manager, c.db, m.objects); err != nil {
+			return err
+		}
+		var kept []byte
+		if c.db.Migrator().HasColumn("resources", "cells") {
+			if err := c.db.WithContext(ctx).Raw("SELECT cells FROM resources WHERE kind = 'Pod'").Row().Scan(&kept); err != nil {
+				return err
+			}
+		}
+		if parts := bytes.SplitN(kept, []byte("\n"), 3); len(parts) == 3 { // version, columns, values
+			s.podColumns = string(parts[1])
+		}
+		return c.managed.RemoveCluster(ctx, m.name)
+	})
 }
 
 // openSync opens the manager's database when it has made its tables.
@@ -156,7 +202,8 @@ func countRows(ctx context.Context, db *gorm.DB) (n int64, err error) {
 }
 
 // initialSync measures from the moment the cluster is known until all is stored.
-func (s *suite) initialSync(ctx context.Context, m *member, managed *stack.Stack, manager *process.Process, kubeconfig string, db *gorm.DB) error {
+func (s *suite) initialSync(ctx context.Context, c *copying) error {
+	m, manager := c.member, c.manager
 	idle, _, err := measure.RSS(manager.PID())
 	if err != nil {
 		return err
@@ -169,10 +216,10 @@ func (s *suite) initialSync(ctx context.Context, m *member, managed *stack.Stack
 		return err
 	}
 	began := time.Now()
-	if err := managed.AddCluster(ctx, m.name, kubeconfig, selected()...); err != nil {
+	if err := c.managed.AddCluster(ctx, m.name, c.kubeconfig, selected()...); err != nil {
 		return err
 	}
-	if err := s.awaitRows(ctx, manager, db, m.objects); err != nil {
+	if err := s.awaitRows(ctx, manager, c.db, m.objects); err != nil {
 		return err
 	}
 	took := time.Since(began).Seconds()
