@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	mysqldriver "github.com/go-sql-driver/mysql"
 	"gorm.io/gorm"
@@ -75,16 +74,8 @@ func (mysql) Briefly(ctx context.Context, conn *gorm.DB, fn func(*gorm.DB) error
 	defer func() {
 		err = errors.Join(err, conn.WithContext(context.WithoutCancel(ctx)).Exec(fmt.Sprintf(set, before)).Error)
 	}()
-	for try := 1; ; try++ {
-		err := fn(conn)
+	return untilLocked(ctx, func() error { return fn(conn) }, func(err error) bool {
 		var e *mysqldriver.MySQLError
-		if !errors.As(err, &e) || e.Number != 1205 || try == tableLockTries { // waited too long
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
-		case <-time.After(tableLockLimit / 2):
-		}
-	}
+		return errors.As(err, &e) && e.Number == 1205 // waited too long
+	})
 }

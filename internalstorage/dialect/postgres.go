@@ -186,8 +186,8 @@ const (
 )
 
 func (postgres) Locked(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) error {
-	for try := 1; ; try++ {
-		err := db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+	return untilLocked(ctx, func() error {
+		return db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 			if err := tx.Exec("SELECT pg_advisory_xact_lock(?)", int64(lockNumber)).Error; err != nil {
 				return fmt.Errorf("wait for the lock of schema changes: %w", err)
 			}
@@ -196,8 +196,18 @@ func (postgres) Locked(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error
 			}
 			return fn(tx)
 		})
+	}, func(err error) bool {
 		var e *pgconn.PgError
-		if !errors.As(err, &e) || e.Code != "55P03" || try == tableLockTries { // lock not available
+		return errors.As(err, &e) && e.Code == "55P03" // lock not available
+	})
+}
+
+// untilLocked calls change, which waits for a table for tableLockLimit, again and again while
+// its error is that others have kept the table.
+func untilLocked(ctx context.Context, change func() error, kept func(error) bool) error {
+	for try := 1; ; try++ {
+		err := change()
+		if !kept(err) || try == tableLockTries {
 			return err
 		}
 		select {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -215,7 +214,8 @@ func TestTableWithoutCells(t *testing.T) {
 			putAll(t, before, withCells("a", "1", `["a"]`), withCells("b", "1", `["b"]`))
 			check(before)
 
-			migrateUnderReader(t, d, db)
+			kind := map[string]string{"pgx": "bytea, ALTER COLUMN cells SET STORAGE EXTERNAL", "mysql": "mediumblob, ALGORITHM=INSTANT"}[d.driver]
+			migrateUnderReader(t, d, db, "ALTER TABLE resources ADD COLUMN cells "+kind)
 			require.Equal(t, made, shape(t, d))
 			check(before)
 			after := opened()
@@ -231,37 +231,6 @@ func TestTableWithoutCells(t *testing.T) {
 			check(after)
 		})
 	}
-}
-
-// migrateUnderReader adds the column while a transaction that has read goes on.
-func migrateUnderReader(t *testing.T, d oldDatabase, db *sql.DB) {
-	t.Helper()
-	migrator := unchanged(t, d)
-	due, err := migrator.Pending(t.Context())
-	require.NoError(t, err)
-	require.Len(t, due, 1)
-	kind := map[string]string{"pgx": "bytea, ALTER COLUMN cells SET STORAGE EXTERNAL", "mysql": "mediumblob, ALGORITHM=INSTANT"}[d.driver]
-	require.Equal(t, []string{"ALTER TABLE resources ADD COLUMN cells " + kind}, due[0].Statements)
-
-	reader, err := db.BeginTx(t.Context(), nil)
-	require.NoError(t, err)
-	var count int
-	require.NoError(t, reader.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM resources").Scan(&count))
-	migrated := make(chan error, 1)
-	go func() { migrated <- migrator.Migrate(t.Context(), nil) }()
-	time.Sleep(500 * time.Millisecond) //nolint:forbidigo // nothing tells that it waits
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	_, err = db.ExecContext(ctx, "UPDATE resources SET synced_at = synced_at")
-	require.NoError(t, err, "a write waits only for a moment")
-	select {
-	case err := <-migrated:
-		t.Fatalf("the table was changed under a reader: %v", errors.Join(err, reader.Rollback()))
-	default:
-	}
-	require.NoError(t, reader.Rollback())
-	require.NoError(t, <-migrated)
-	require.Empty(t, pending(t, d))
 }
 
 // TestCellsRefused does without the column where the database refuses it.
