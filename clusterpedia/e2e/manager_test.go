@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -232,6 +233,24 @@ func TestManager(t *testing.T) {
 			for _, reason := range []string{"InvalidConfig", "Running", "Healthy", "Synced", "NotReachable"} {
 				require.Contains(t, strings.Fields(out), reason)
 			}
+		}},
+		{"a file that was moved away", func(t *testing.T) {
+			want := s.rowsOf(t, "secret", "configmaps")
+			require.NoError(t, s.db.Close())
+			require.NoError(t, os.Rename(s.file, s.file+".old"))
+			d.startManager(t)
+			anew := sqliteFile(t, s.file)
+			eventually(t, syncLimit, func() error {
+				var tables int
+				require.NoError(t, anew.db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM sqlite_master WHERE name = 'resources'").Scan(&tables))
+				if tables == 0 {
+					return errors.New("there is no table yet")
+				}
+				if n := anew.rowsOf(t, "secret", "configmaps"); n != want {
+					return fmt.Errorf("%d rows, want %d", n, want)
+				}
+				return nil
+			})
 		}},
 	} {
 		if !t.Run(step.name, step.run) {

@@ -21,6 +21,8 @@ import (
 type sqlStorage struct {
 	// config is the configuration file of the internal storage layer.
 	config string
+	// file is that of SQLite.
+	file string
 	// db looks into the database beside it.
 	db *sql.DB
 }
@@ -30,20 +32,24 @@ type sqlStorage struct {
 func sqlStorages() map[string]func(*testing.T) sqlStorage {
 	return map[string]func(*testing.T) sqlStorage{
 		"SQLite": func(t *testing.T) sqlStorage {
-			file := filepath.Join(t.TempDir(), "clusterpedia.db")
-			return sqlStorage{configOf("sqlite", file), open(t, "sqlite3", "file:"+file+"?_busy_timeout=10000")}
+			return sqliteFile(t, filepath.Join(t.TempDir(), "clusterpedia.db"))
 		},
 		"PostgreSQL": func(t *testing.T) sqlStorage {
 			name := database(t, "pgx", "TEST_POSTGRES_DSN")
 			dsn := regexp.MustCompile(`dbname=\S+`).ReplaceAllString(os.Getenv("TEST_POSTGRES_DSN"), "dbname="+name)
-			return sqlStorage{configOf("postgres", dsn), open(t, "pgx", dsn)}
+			return sqlStorage{config: configOf("postgres", dsn), db: open(t, "pgx", dsn)}
 		},
 		"MariaDB": func(t *testing.T) sqlStorage {
 			name := database(t, "mysql", "TEST_MYSQL_DSN")
 			dsn := regexp.MustCompile(`\)/[^?]*`).ReplaceAllString(os.Getenv("TEST_MYSQL_DSN"), ")/"+name)
-			return sqlStorage{configOf("mysql", dsn), open(t, "mysql", dsn)}
+			return sqlStorage{config: configOf("mysql", dsn), db: open(t, "mysql", dsn)}
 		},
 	}
+}
+
+func sqliteFile(t *testing.T, file string) sqlStorage {
+	t.Helper()
+	return sqlStorage{configOf("sqlite", file), file, open(t, "sqlite3", "file:"+file+"?_busy_timeout=10000")}
 }
 
 func configOf(kind, dsn string) string { return fmt.Sprintf("type: %s\ndsn: %q\n", kind, dsn) }

@@ -12,27 +12,38 @@ import (
 // KeepsCells implements Dialect.
 func (p postgres) KeepsCells() bool { return p.cells }
 
-// KeepsCells implements Dialect: here no row tells whether an older release has changed it
-// since, nor has its metadata apart. Whole documents are read.
-func (sqlite) KeepsCells() bool { return false }
+// KeepsCells implements Dialect.
+func (s sqlite) KeepsCells() bool { return s.heads }
 
 // KeepsCells implements Dialect.
 func (d mysql) KeepsCells() bool { return d.cells }
 
-// packedNow holds for rows that have a head, of the version that they have now.
-const packedNow = "head IS NOT NULL AND raw_rv = resource_version"
+// KeepsHead implements Dialect.
+func (postgres) KeepsHead() bool { return true }
+
+// KeepsHead implements Dialect.
+func (s sqlite) KeepsHead() bool { return s.heads }
+
+// KeepsHead implements Dialect.
+func (mysql) KeepsHead() bool { return true }
+
+// HeadFits holds for rows that have a head, of the version that they have now.
+const HeadFits = "head IS NOT NULL AND raw_rv = resource_version"
 
 // CellsFit implements Dialect.
 func (postgres) CellsFit(mark string) Expr {
-	return Bind(packedNow+" AND position(convert_to(resource_version || CAST(? AS text), 'UTF8') IN cells) = 1", mark)
+	return Bind(HeadFits+" AND position(convert_to(resource_version || CAST(? AS text), 'UTF8') IN cells) = 1", mark)
 }
 
 // CellsFit implements Dialect.
-func (sqlite) CellsFit(string) Expr { return Expr{SQL: "FALSE"} }
+func (sqlite) CellsFit(mark string) Expr {
+	const begin = "CAST(resource_version || ? AS BLOB)"
+	return Bind(HeadFits+" AND substr(cells, 1, length("+begin+")) = "+begin, mark, mark)
+}
 
 // CellsFit implements Dialect.
 func (mysql) CellsFit(mark string) Expr {
-	return Bind(packedNow+" AND LEFT(cells, OCTET_LENGTH(CONCAT(resource_version, ?))) = CONCAT(resource_version, ?)", mark, mark)
+	return Bind(HeadFits+" AND LEFT(cells, OCTET_LENGTH(CONCAT(resource_version, ?))) = CONCAT(resource_version, ?)", mark, mark)
 }
 
 // hasCells says that there is column cells.
@@ -56,8 +67,8 @@ func (p postgres) Briefly(ctx context.Context, conn *gorm.DB, fn func(*gorm.DB) 
 }
 
 // Briefly implements Dialect: the only write lock is waited for anyway.
-func (sqlite) Briefly(ctx context.Context, conn *gorm.DB, fn func(*gorm.DB) error) error {
-	return fn(conn.WithContext(ctx))
+func (s sqlite) Briefly(ctx context.Context, conn *gorm.DB, fn func(*gorm.DB) error) error {
+	return s.Locked(ctx, conn, fn)
 }
 
 // Briefly implements Dialect. By default a change of a table waits for a year, or a day.

@@ -91,7 +91,7 @@ type Dialect interface {
 	// Schema reads what there is now.
 	Schema(ctx context.Context, db *gorm.DB) (Schema, error)
 	// Online returns the steps that add to it what makes queries fast. Those that are not
-	// optional have one statement.
+	// optional have one statement, or are made within Briefly as one.
 	Online(have Schema) []Step
 	// Fill returns how the tables that Online adds are filled; nil if there is nothing to
 	// be filled.
@@ -166,7 +166,9 @@ type Dialect interface {
 	// only tells whether there is such a statement.
 	Batch(b *Batch) (Expr, bool)
 
-	// KeepsCells says that there is column cells.
+	// KeepsHead says that there is column head, of the version that column raw_rv has.
+	KeepsHead() bool
+	// KeepsCells says that there is column cells, beside head.
 	KeepsCells() bool
 	// CellsFit returns the condition that column cells begins with the version that the row has
 	// now and with a mark, and that column head is of that version too.
@@ -189,7 +191,7 @@ type Dialect interface {
 	Analyze() string
 
 	// SeparateRaw says that column object does not keep the bytes that it is given,
-	// so that they are in column raw too.
+	// so that they are in the columns head and raw too.
 	SeparateRaw() bool
 	JSON
 	// Classify says what an error of the driver means.

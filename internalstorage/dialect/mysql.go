@@ -216,14 +216,13 @@ const (
 // Adopt makes each change only if it is still to be made: no transaction holds them
 // together.
 func (mysql) Adopt(have Schema) []string {
-	var statements []string
+	statements := addColumns(have, [][2]string{
+		{"owners", "text"}, {"event_state", "longtext"}, {"head", "mediumblob"}, {"raw", "longblob"}, {"raw_rv", "varbinary(253)"}, {"cells", "mediumblob"},
+	})
 	alter := func(needed bool, change string) {
 		if needed {
 			statements = append(statements, "ALTER TABLE resources "+change)
 		}
-	}
-	for _, c := range [][2]string{{"owners", "text"}, {"event_state", "longtext"}, {"head", "mediumblob"}, {"raw", "longblob"}, {"raw_rv", "varbinary(253)"}, {"cells", "mediumblob"}} {
-		alter(have.Columns[c[0]] == "", "ADD COLUMN "+c[0]+" "+c[1])
 	}
 	// The unique key of older releases has prefixes of names, ignores case and so takes
 	// different objects for the same; a hash of the whole key does not.

@@ -88,6 +88,16 @@ func indexSteps(have Schema, create string, indexes [][2]string) []Step {
 	return steps
 }
 
+// addColumns returns a statement for each column, name and type, that there is not yet.
+func addColumns(have Schema, columns [][2]string) (statements []string) {
+	for _, c := range columns {
+		if have.Columns[c[0]] == "" {
+			statements = append(statements, "ALTER TABLE resources ADD COLUMN "+c[0]+" "+c[1])
+		}
+	}
+	return statements
+}
+
 // readSchema reads a schema by queries of names and types of columns, of names of indexes
 // and of triggers.
 func readSchema(ctx context.Context, db *gorm.DB, columns, indexes, triggers string) (Schema, error) {
@@ -276,6 +286,10 @@ func (s sqlite) Online(have Schema) []Step {
 	for _, name := range rest {
 		steps = append(steps, Step{Statements: []string{"DROP INDEX IF EXISTS " + name}})
 	}
+	// A table that an earlier build has made or adopted; v0.9 has no owners. Only the catalog is changed.
+	if missing := addColumns(have, sqliteHeads()); len(missing) > 0 && have.Columns["owners"] != "" {
+		steps = append(steps, Step{Locks: true, Summary: "add columns for metadata and for what tables show", Statements: missing})
+	}
 	if have.labeled() {
 		return steps
 	}
@@ -305,7 +319,7 @@ const fillRows = 1000
 
 // On implements Dialect.
 func (s sqlite) On(have Schema) Dialect {
-	s.labels = have.hasLabels()
+	s.labels, s.heads = have.hasLabels(), len(addColumns(have, sqliteHeads())) == 0
 	return s
 }
 

@@ -22,6 +22,8 @@ import (
 type sqlite struct {
 	// labels says that table resource_labels has those of all rows.
 	labels bool
+	// heads says that there are the columns of sqliteHeads.
+	heads bool
 	// orders are the columns that have an index for lists that are sorted by them.
 	orders []string
 }
@@ -78,6 +80,13 @@ func (sqlite) Open(c *config.Config, options *gorm.Config) (reader, writer *gorm
 
 func (sqlite) KeyType() string { return `text` }
 
+// sqliteHeads are the columns by which tables and lists of metadata need no documents.
+func sqliteHeads() [][2]string {
+	return [][2]string{{"raw_rv", "text"}, {"cells", "blob"}, {"head", "blob"}}
+}
+
+// Tables implements Dialect. SQLite reads a long row from its begin to the last column that
+// is wanted, page by page: all that a list needs stands before the documents.
 func (sqlite) Tables() []string {
 	return []string{
 		`CREATE TABLE resources (
@@ -85,9 +94,9 @@ func (sqlite) Tables() []string {
 	"group" text NOT NULL, version text NOT NULL, resource text NOT NULL, kind text NOT NULL,
 	cluster text NOT NULL, namespace text NOT NULL, name text NOT NULL,
 	owner_uid text NOT NULL DEFAULT "", uid text NOT NULL, resource_version text NOT NULL,
-	object JSON NOT NULL, events JSON, event_resource_versions JSON,
 	created_at datetime NOT NULL, synced_at datetime NOT NULL, deleted_at datetime,
-	owners text, event_state text)`,
+	owners text, raw_rv text, cells blob, head blob,
+	object JSON NOT NULL, events JSON, event_resource_versions JSON, event_state text)`,
 		`CREATE UNIQUE INDEX uni_group_version_resource_cluster_namespace_name ON resources ("group", version, resource, cluster, namespace, name)`,
 		`CREATE INDEX idx_group_version_resource_namespace_name ON resources ("group", version, resource, namespace, name)`,
 		`CREATE INDEX idx_group_version_resource_name ON resources ("group", version, resource, name)`,
@@ -96,13 +105,7 @@ func (sqlite) Tables() []string {
 }
 
 func (sqlite) Adopt(have Schema) []string {
-	var statements []string
-	for _, column := range []string{"owners", "event_state"} {
-		if have.Columns[column] == "" {
-			statements = append(statements, "ALTER TABLE resources ADD COLUMN "+column+" text")
-		}
-	}
-	return statements
+	return addColumns(have, append([][2]string{{"owners", "text"}, {"event_state", "text"}}, sqliteHeads()...))
 }
 
 // Locked needs no more than a transaction, which holds the only write lock.

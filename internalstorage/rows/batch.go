@@ -132,14 +132,21 @@ func packShare(documents []stored, puts []*object.Object, lean bool, packer *pac
 // appendPacked appends the head and the rest of a document, packed, and returns both. The
 // head is nil if there is none.
 func appendPacked(memory, doc []byte, packer *packed.Packer) (grown, head, raw []byte) {
+	memory, head, rest := appendHead(memory, doc, packer)
+	begin := len(memory)
+	memory = packer.Append(memory, rest)
+	return memory, head, memory[begin:]
+}
+
+// appendHead appends the head of a document, packed, if there is one, and returns it and the
+// rest, which is not packed.
+func appendHead(memory, doc []byte, packer *packed.Packer) (grown, head, rest []byte) {
 	first, rest := cutHead(doc)
 	if begin := len(memory); first != nil {
 		memory = packer.Append(memory, first)
 		head = memory[begin:]
 	}
-	begin := len(memory)
-	memory = packer.Append(memory, rest)
-	return memory, head, memory[begin:]
+	return memory, head, rest
 }
 
 func appendSize(to *[]int32, n int) {

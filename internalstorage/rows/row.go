@@ -29,8 +29,11 @@ func Columns(d dialect.Dialect) []string {
 		"group", "version", "resource", "cluster", "namespace", "name", "kind", "owner_uid", "uid",
 		"resource_version", "object", "created_at", "synced_at", "deleted_at", "owners",
 	}
+	if d.KeepsHead() {
+		columns = append(columns, "raw_rv", "head")
+	}
 	if d.SeparateRaw() {
-		columns = append(columns, "head", "raw", "raw_rv")
+		columns = append(columns, "raw")
 	}
 	if d.KeepsCells() {
 		columns = append(columns, "cells")
@@ -61,9 +64,11 @@ func (r Row) Values(d dialect.Dialect) ([]any, error) {
 		r.Group, r.Version, r.Resource.Resource, r.Cluster, r.Namespace, r.Name, r.Kind, r.Controller, r.UID,
 		r.ResourceVersion, string(r.JSON), d.Time(r.CreatedAt), d.Time(r.SyncedAt), deleted, owners,
 	}
-	if d.SeparateRaw() {
-		_, head, raw := appendPacked(nil, r.JSON, r.Packer)
-		values = append(values, head, raw, r.ResourceVersion)
+	if d.KeepsHead() {
+		memory, head, rest := appendHead(nil, r.JSON, r.Packer)
+		if values = append(values, r.ResourceVersion, head); d.SeparateRaw() {
+			values = append(values, r.Packer.Append(memory, rest)[len(head):])
+		}
 	}
 	if d.KeepsCells() {
 		var cells []byte // NULL
@@ -160,22 +165,26 @@ func NewScanner(d dialect.Dialect, packer *packed.Packer, memory *Memory, wanted
 		}
 		return column
 	}
-	// A row that an older release has changed since is served from its object.
-	rest := "raw_rv = resource_version"
+	const never = "FALSE"
+	enough := never // is when the head, and maybe cells, are all that is wanted
 	switch {
-	case wanted.Document == OnlyMetadata:
-		rest = "head IS NULL AND " + rest
+	case wanted.Document == OnlyMetadata && d.KeepsHead():
+		enough = dialect.HeadFits
 	case wanted.Document == CellsOrDocument && d.KeepsCells() && cellsNamed(wanted.CellColumns):
 		s.mark = cellsMark(wanted.CellColumns)
 		fit := d.CellsFit(s.mark)
-		s.Args, rest = fit.Args, fit.SQL+" THEN NULL WHEN "+rest
+		s.Args, enough = fit.Args, fit.SQL
 	}
+	// A row that an older release has changed since is served from its object.
+	const headNow = "CASE WHEN raw_rv = resource_version THEN head END"
 	switch {
 	case wanted.Document == NoDocument:
 		s.Columns = append(s.Columns, "NULL", "NULL", "NULL")
 	case d.SeparateRaw():
-		s.Columns = append(s.Columns, "CASE WHEN raw_rv = resource_version THEN head END", "CASE WHEN "+rest+" THEN raw END",
+		s.Columns = append(s.Columns, headNow, "CASE WHEN "+enough+" THEN NULL WHEN raw_rv = resource_version THEN raw END",
 			"CASE WHEN raw_rv = resource_version THEN NULL ELSE object END")
+	case enough != never:
+		s.Columns = append(s.Columns, headNow, "NULL", "CASE WHEN "+enough+" THEN NULL ELSE object END")
 	default:
 		s.Columns = append(s.Columns, "NULL", "NULL", "object")
 	}
@@ -262,8 +271,8 @@ func (s *Scanner) finish(o *object.Object) error {
 // readDocument joins what stands apart in a row.
 func (s *Scanner) readDocument(o *object.Object) (err error) {
 	first, rest := s.texts[head], s.texts[raw]
-	if first == nil && rest == nil {
-		rest = s.texts[document]
+	if whole := s.texts[document]; whole != nil {
+		first, rest = nil, whole
 	}
 	switch {
 	case s.wanted.Document == NoDocument:

@@ -306,7 +306,7 @@ func TestAdoptedContract(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			run(t, name != "SQLite", func(t testing.TB) map[string]any {
+			run(t, func(t testing.TB) map[string]any {
 				old := oldDatabases()[name](t)
 				old.make(t)
 				return old.config
@@ -319,7 +319,7 @@ func TestAdoptedContract(t *testing.T) {
 // docs say.
 func TestWidened(t *testing.T) {
 	t.Parallel()
-	run(t, true, widened, nil)
+	run(t, widened, nil)
 }
 
 // widened returns the configuration of a database whose table of v0.9 was written anew as

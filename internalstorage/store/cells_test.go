@@ -23,6 +23,18 @@ import (
 // cellColumns is a name with all that could be taken for something else.
 const cellColumns = `configmaps? of $1 'v1' "\ %_ é @name`
 
+// keepingCells are the databases that keep cells.
+func keepingCells() map[string]func(testing.TB) oldDatabase {
+	databases := storedDatabases()
+	databases["SQLite"] = oldDatabases()["SQLite"]
+	databases["SQLite, adopted"] = func(t testing.TB) oldDatabase {
+		d := oldDatabases()["SQLite"](t)
+		adopted(t, d)
+		return d
+	}
+	return databases
+}
+
 // withCells is an object that has cells, if there are values for them.
 func withCells(name, version, values string) *storage.Object {
 	o := &storage.Object{Key: configMap(name), Kind: "ConfigMap", UID: "uid-" + name, ResourceVersion: version, JSON: []byte(headOf(name) + `,"data":{"version":"` + version + `"}}`)}
@@ -68,7 +80,7 @@ func unfitting(name, version string) string { return string(withCells(name, vers
 // the object is now.
 func TestCells(t *testing.T) {
 	t.Parallel()
-	onStored(t, func(t *testing.T, d oldDatabase, db *sql.DB, st storage.Storage) {
+	onEach(t, keepingCells(), func(t *testing.T, d oldDatabase, db *sql.DB, st storage.Storage) {
 		want := map[string]string{}
 		put := func(name, version, values string) {
 			t.Helper()
@@ -98,9 +110,14 @@ func TestCells(t *testing.T) {
 		// v0.9 knows of no column beyond its own, and an earlier build of none for cells.
 		const update = "UPDATE resources SET resource_version = '2', object = ?, synced_at = ?"
 		d.exec(t, db, update+" WHERE name = 'old'", unfitting("old", "2"), time.Now().UTC())
-		whole := []byte(unfitting("earlier", "2")[len(headOf("earlier")):])
-		d.exec(t, db, update+", raw = ?, raw_rv = '2' WHERE name = 'earlier'", unfitting("earlier", "2"), time.Now().UTC(), whole)
-		d.exec(t, db, "UPDATE resources SET head = NULL, raw = ? WHERE name = 'no-head'", []byte(unfitting("no-head", "1")))
+		if d.driver == "sqlite3" {
+			d.exec(t, db, update+", raw_rv = '2' WHERE name = 'earlier'", unfitting("earlier", "2"), time.Now().UTC())
+			d.exec(t, db, "UPDATE resources SET head = NULL WHERE name = 'no-head'")
+		} else {
+			whole := []byte(unfitting("earlier", "2")[len(headOf("earlier")):])
+			d.exec(t, db, update+", raw = ?, raw_rv = '2' WHERE name = 'earlier'", unfitting("earlier", "2"), time.Now().UTC(), whole)
+			d.exec(t, db, "UPDATE resources SET head = NULL, raw = ? WHERE name = 'no-head'", []byte(unfitting("no-head", "1")))
+		}
 		want["earlier"], want["no-head"] = unfitting("earlier", "2"), unfitting("no-head", "1")
 		got, err := listCells(t, st, query.Query{})
 		require.NoError(t, err)
@@ -120,7 +137,15 @@ func TestCells(t *testing.T) {
 		}
 
 		// Nothing else is read: neither of these has any use.
-		d.exec(t, db, "UPDATE resources SET raw = ?, object = '{}' WHERE name = 'fresh'", []byte{1})
+		d.exec(t, db, "UPDATE resources SET object = '{}' WHERE name = 'fresh'")
+		if d.driver == "sqlite3" { // which has documents nowhere else
+			check()
+			got, err = listCells(t, st, query.Query{Columns: "others"})
+			require.NoError(t, err)
+			require.Equal(t, "{}", got["fresh"])
+			return
+		}
+		d.exec(t, db, "UPDATE resources SET raw = ? WHERE name = 'fresh'", []byte{1})
 		check()
 		_, err = listCells(t, st, query.Query{Columns: "others"})
 		require.ErrorIs(t, err, packed.ErrDamaged)
@@ -132,7 +157,7 @@ func TestCells(t *testing.T) {
 // TestUnfitCells has objects stored whose cells are not kept.
 func TestUnfitCells(t *testing.T) {
 	t.Parallel()
-	onStored(t, func(t *testing.T, _ oldDatabase, db *sql.DB, st storage.Storage) {
+	onEach(t, keepingCells(), func(t *testing.T, _ oldDatabase, db *sql.DB, st storage.Storage) {
 		large := `["` + strings.Repeat("x", 64<<10) + `"]`
 		for i, cells := range []storage.Cells{
 			{Columns: "", Values: []byte(`["no columns"]`)},
@@ -161,7 +186,7 @@ func TestUnfitCells(t *testing.T) {
 // TestManyCells has each object of several parts keep its own cells.
 func TestManyCells(t *testing.T) {
 	t.Parallel()
-	onStored(t, func(t *testing.T, _ oldDatabase, _ *sql.DB, st storage.Storage) {
+	onEach(t, keepingCells(), func(t *testing.T, _ oldDatabase, _ *sql.DB, st storage.Storage) {
 		var objects []*storage.Object
 		want := map[string]string{}
 		for i := range 1200 {
@@ -182,11 +207,11 @@ func TestManyCells(t *testing.T) {
 }
 
 // TestTableWithoutCells goes on with a table of an earlier build, which has no column for
-// cells; brings it up to date under a reader that it waits for without having others wait;
-// and keeps cells then.
+// cells; brings it up to date, under a reader if it waits for that, without having others
+// wait; and keeps cells then.
 func TestTableWithoutCells(t *testing.T) {
 	t.Parallel()
-	for name, fresh := range storedDatabases() {
+	for name, fresh := range keepingCells() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := fresh(t)
@@ -196,6 +221,10 @@ func TestTableWithoutCells(t *testing.T) {
 			t.Cleanup(func() { require.NoError(t, db.Close()) })
 			made := shape(t, d)
 			d.exec(t, db, "ALTER TABLE resources DROP COLUMN cells")
+			if d.driver == "sqlite3" {
+				d.exec(t, db, "ALTER TABLE resources DROP COLUMN head")
+				d.exec(t, db, "ALTER TABLE resources DROP COLUMN raw_rv")
+			}
 
 			d.config["autoMigrate"] = false
 			opened := func() storage.Storage {
@@ -214,8 +243,12 @@ func TestTableWithoutCells(t *testing.T) {
 			putAll(t, before, withCells("a", "1", `["a"]`), withCells("b", "1", `["b"]`))
 			check(before)
 
-			kind := map[string]string{"pgx": "bytea, ALTER COLUMN cells SET STORAGE EXTERNAL", "mysql": "mediumblob, ALGORITHM=INSTANT"}[d.driver]
-			migrateUnderReader(t, d, db, "ALTER TABLE resources ADD COLUMN cells "+kind)
+			if d.driver == "sqlite3" {
+				migrateTogether(t, d)
+			} else {
+				kind := map[string]string{"pgx": "bytea, ALTER COLUMN cells SET STORAGE EXTERNAL", "mysql": "mediumblob, ALGORITHM=INSTANT"}[d.driver]
+				migrateUnderReader(t, d, db, "ALTER TABLE resources ADD COLUMN cells "+kind)
+			}
 			require.Equal(t, made, shape(t, d))
 			check(before)
 			after := opened()

@@ -31,8 +31,8 @@ func open(t testing.TB, config map[string]any) storage.Storage {
 }
 
 // run runs the contract's suite on databases that fresh makes: each call returns
-// the configuration of an empty one. cells says that they keep cells.
-func run(t *testing.T, cells bool, fresh func(testing.TB) map[string]any, skip map[string]string) {
+// the configuration of an empty one.
+func run(t *testing.T, fresh func(testing.TB) map[string]any, skip map[string]string) {
 	t.Helper()
 	var configs sync.Map // of each open storage
 	opened := func(t testing.TB, config map[string]any) storage.Storage {
@@ -47,7 +47,7 @@ func run(t *testing.T, cells bool, fresh func(testing.TB) map[string]any, skip m
 			require.True(t, ok)
 			require.NoError(t, st.Close(t.Context()))
 			return opened(t, config.(map[string]any))
-		}, Skip: skip, Cells: cells})
+		}, Skip: skip, Cells: true})
 }
 
 func sqlite(t testing.TB) map[string]any {
@@ -56,7 +56,7 @@ func sqlite(t testing.TB) map[string]any {
 
 func TestSQLite(t *testing.T) {
 	t.Parallel()
-	run(t, false, sqlite, nil)
+	run(t, sqlite, nil)
 }
 
 // dsn returns the DSN that the environment gives for a server; the test is skipped
@@ -117,7 +117,7 @@ func postgresWith(t testing.TB, options ...string) map[string]any {
 func TestPostgreSQL(t *testing.T) {
 	t.Parallel()
 	dsn(t, "TEST_POSTGRES_DSN")
-	run(t, true, postgres, nil)
+	run(t, postgres, nil)
 }
 
 func mysqlOn(variable string) func(testing.TB) map[string]any {
@@ -134,14 +134,14 @@ func mysqlOn(variable string) func(testing.TB) map[string]any {
 func TestMariaDB(t *testing.T) {
 	t.Parallel()
 	dsn(t, "TEST_MYSQL_DSN")
-	run(t, true, mysqlOn("TEST_MYSQL_DSN"), nil)
+	run(t, mysqlOn("TEST_MYSQL_DSN"), nil)
 }
 
 // TestPostgreSQLLean runs the contract's suite in mode lean.
 func TestPostgreSQLLean(t *testing.T) {
 	t.Parallel()
 	dsn(t, "TEST_POSTGRES_DSN")
-	run(t, true, lean, nil)
+	run(t, lean, nil)
 }
 
 func lean(t testing.TB) map[string]any {

@@ -57,7 +57,7 @@ func TestMySQLSyntax(t *testing.T) {
 		slow         = "go-mysql-server takes most of a minute"
 		bare         = "the tables are made without what go-mysql-server cannot have"
 	)
-	run(t, true, goMySQL, map[string]string{
+	run(t, goMySQL, map[string]string{
 		"Optional": bare, "Churn": transactions, "Concurrent": transactions, "Random": outer, "Text": outer,
 		"Filter/names": binary, "Filter/owners": recursion, "Filter/fields/lists": outer,
 		"Filter/fields/values/in,_greatest_number": numbers, "Events/the_documents_come_back": names,

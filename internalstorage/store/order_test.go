@@ -18,7 +18,7 @@ import (
 func TestMariaDBOrders(t *testing.T) {
 	t.Parallel()
 	dsn(t, "TEST_MYSQL_DSN")
-	run(t, true, func(t testing.TB) map[string]any {
+	run(t, func(t testing.TB) map[string]any {
 		config := mysqlOn("TEST_MYSQL_DSN")(t)
 		config["orderIndexes"] = allOrders()
 		return config

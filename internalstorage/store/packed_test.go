@@ -41,10 +41,16 @@ func storedDatabases() map[string]func(testing.TB) oldDatabase {
 	}
 }
 
-// onStored runs a test on each of them, with all kinds of clients' conditions.
+// onStored runs a test on each of them.
 func onStored(t *testing.T, test func(t *testing.T, d oldDatabase, db *sql.DB, st storage.Storage)) {
 	t.Helper()
-	for name, fresh := range storedDatabases() {
+	onEach(t, storedDatabases(), test)
+}
+
+// onEach runs a test on databases, with all kinds of clients' conditions.
+func onEach(t *testing.T, databases map[string]func(testing.TB) oldDatabase, test func(t *testing.T, d oldDatabase, db *sql.DB, st storage.Storage)) {
+	t.Helper()
+	for name, fresh := range databases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := fresh(t)
