@@ -59,18 +59,18 @@ func TestScaled(t *testing.T) {
 	t.Parallel()
 	pods := results()
 	pods.Objects, pods.Synced = 28000, 14000
-	pods.Row("sync", "").By = map[string]Metrics{Own: {Rate: 2800, CPU: 120e-6, Database: 200e-6}}
-	pods.Row("sync-memory", "").By = map[string]Metrics{Own: {Memory: 14e6}}
+	pods.Row("sync-real", "").By = map[string]Metrics{Own: {Rate: 2800, CPU: 120e-6, Database: 200e-6}}
+	pods.Row("sync-real-memory", "").By = map[string]Metrics{Own: {Memory: 14e6}}
 	million := results()
 	million.Objects, million.JSON = 1_000_000, 4867
 	million.Row("newest", "").By[Own][P50] = 1.6
-	page, err := Scaled("# Scale\n<!-- measured -->\nold\n<!-- /measured -->\nThe end.\n", pods, million)
+	page, err := Scaled("# Scale\n<!-- measured -->\nold\n<!-- /measured -->\nThe end.\n", pods, million, &Sync{Values: map[string]float64{keptValue: 52}})
 	require.NoError(t, err)
 	golden(t, "scale.golden", page)
-	again, err := Scaled(page, pods, million)
+	again, err := Scaled(page, pods, million, &Sync{Values: map[string]float64{keptValue: 52}})
 	require.NoError(t, err)
 	require.Equal(t, page, again)
-	_, err = Scaled("# Scale\n", pods, million)
+	_, err = Scaled("# Scale\n", pods, million, &Sync{Values: map[string]float64{keptValue: 52}})
 	require.ErrorContains(t, err, "lacks the marks")
 }
 

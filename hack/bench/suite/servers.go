@@ -14,8 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"clusterpedia.io/bench/measure"
 	"clusterpedia.io/bench/report"
@@ -168,12 +166,7 @@ func (s *suite) newClient() (*http.Client, error) {
 // registerClusters makes the PediaClusters, with the status that a manager would have
 // written: nobody synchronizes them any more.
 func (s *suite) registerClusters(ctx context.Context) error {
-	config, err := clientcmd.BuildConfigFromFlags("", s.host.Kubeconfig())
-	if err != nil {
-		return err
-	}
-	config.QPS = -1
-	client, err := dynamic.NewForConfig(config)
+	client, err := unlimited(s.host)
 	if err != nil {
 		return err
 	}

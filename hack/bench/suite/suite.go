@@ -66,7 +66,7 @@ func Run(ctx context.Context, c Config) (results *report.Results, err error) {
 	s.results = &report.Results{
 		Profile: c.Profile.Name, Machine: measure.Machine(), Load: measure.Load(), Date: s.began.UTC().Format(time.RFC3339), Commit: Commit(ctx, c.Repository), Command: c.Command,
 	}
-	for _, step := range []func(context.Context) error{s.start, s.measureMemory, s.measureRows, s.measureClients, s.measureDisk, s.measureWrites, s.measureSync} {
+	for _, step := range []func(context.Context) error{s.start, s.measureMemory, s.measureRows, s.measureClients, s.measureDisk, s.measureWrites, s.measureSync, s.measureRealSync} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}

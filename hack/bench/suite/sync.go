@@ -35,12 +35,9 @@ func (s *suite) measureSync(ctx context.Context) (err error) {
 	if !s.Profile.Writes || !s.wants("sync") {
 		return nil
 	}
-	m, err := newMember(s.Profile.Fleet, 0, "member")
-	if err != nil {
-		return err
-	}
-	return s.withManager(ctx, m, func(c *copying) error {
-		if err := s.initialSync(ctx, c); err != nil {
+	return s.withStandIn(ctx, s.Profile.Fleet, "member", func(m *member, c *copying) error {
+		s.results.Synced = m.objects
+		if err := s.initialSync(ctx, c, "sync", "initial sync of %d objects", m.objects); err != nil {
 			return err
 		}
 		return s.measureLag(ctx, m, c.db)
@@ -49,19 +46,17 @@ func (s *suite) measureSync(ctx context.Context) (err error) {
 
 // copying is a manager that copies a member into database sync.
 type copying struct {
-	member     *member
-	kubeconfig string
-	managed    *stack.Stack
-	manager    *process.Process
-	db         *gorm.DB
+	// name and kubeconfig are the member's.
+	name, kubeconfig string
+	managed          *stack.Stack
+	manager          *process.Process
+	db               *gorm.DB
 }
 
-// withManager runs fn beside a manager that does not know the member yet.
-func (s *suite) withManager(ctx context.Context, m *member, fn func(*copying) error) (err error) {
-	if err := s.engine.fresh(ctx, syncDatabase); err != nil {
-		return err
-	}
-	config, err := s.engine.config(syncDatabase, nil)
+// withStandIn runs fn beside a manager that does not know yet of a member which has the first
+// cluster of a fleet.
+func (s *suite) withStandIn(ctx context.Context, f fleet.Fleet, name string, fn func(*member, *copying) error) (err error) {
+	m, err := newMember(f, 0, name)
 	if err != nil {
 		return err
 	}
@@ -71,6 +66,18 @@ func (s *suite) withManager(ctx context.Context, m *member, fn func(*copying) er
 		return err
 	}
 	defer func() { err = errors.Join(err, m.stop(), served.Wait()) }()
+	return s.withManager(ctx, name, kubeconfig, func(c *copying) error { return fn(m, c) })
+}
+
+// withManager runs fn beside a manager that does not know the member yet.
+func (s *suite) withManager(ctx context.Context, name, kubeconfig string, fn func(*copying) error) (err error) {
+	if err := s.engine.fresh(ctx, syncDatabase); err != nil {
+		return err
+	}
+	config, err := s.engine.config(syncDatabase, nil)
+	if err != nil {
+		return err
+	}
 	managed := &stack.Stack{
 		Host: s.host, Dir: filepath.Join(s.dir, "manager"), Bin: s.stack.Bin, CRDs: s.stack.CRDs, Storage: "internal", StorageConfig: string(config),
 	}
@@ -87,19 +94,15 @@ func (s *suite) withManager(ctx context.Context, m *member, fn func(*copying) er
 		return err
 	}
 	defer func() { err = errors.Join(err, closeDB(db)) }()
-	return fn(&copying{m, kubeconfig, managed, manager, db})
+	return fn(&copying{name, kubeconfig, managed, manager, db})
 }
 
 // copySample has the manager copy one app, to learn what it calls the columns of pods.
 func (s *suite) copySample(ctx context.Context) error {
 	small := s.Profile.Fleet
 	small.Clusters, small.Apps, small.App = 1, 1, fleet.App{ReplicaSets: 1, Pods: 1}
-	m, err := newMember(small, 0, "sample")
-	if err != nil {
-		return err
-	}
-	return s.withManager(ctx, m, func(c *copying) error {
-		if err := c.managed.AddCluster(ctx, m.name, c.kubeconfig, selected()...); err != nil {
+	return s.withStandIn(ctx, small, "sample", func(m *member, c *copying) error {
+		if err := c.managed.AddCluster(ctx, c.name, c.kubeconfig, selected()...); err != nil {
 			return err
 		}
 		if err := s.awaitRows(ctx, c.manager, c.db, m.objects); err != nil {
@@ -114,7 +117,7 @@ func (s *suite) copySample(ctx context.Context) error {
 		if parts := bytes.SplitN(kept, []byte("\n"), 3); len(parts) == 3 { // version, columns, values
 			s.podColumns = string(parts[1])
 		}
-		return c.managed.RemoveCluster(ctx, m.name)
+		return c.managed.RemoveCluster(ctx, c.name)
 	})
 }
 
@@ -201,9 +204,10 @@ func countRows(ctx context.Context, db *gorm.DB) (n int64, err error) {
 	return n, db.WithContext(ctx).Model(&oldtable.Resource{}).Count(&n).Error
 }
 
-// initialSync measures from the moment the cluster is known until all is stored.
-func (s *suite) initialSync(ctx context.Context, c *copying) error {
-	m, manager := c.member, c.manager
+// initialSync measures from the moment the cluster is known until all is stored. The title has
+// a %d for how many objects that are.
+func (s *suite) initialSync(ctx context.Context, c *copying, row, title string, objects int, more ...stack.SyncResource) error {
+	manager := c.manager
 	idle, _, err := measure.RSS(manager.PID())
 	if err != nil {
 		return err
@@ -216,10 +220,10 @@ func (s *suite) initialSync(ctx context.Context, c *copying) error {
 		return err
 	}
 	began := time.Now()
-	if err := c.managed.AddCluster(ctx, m.name, c.kubeconfig, selected()...); err != nil {
+	if err := c.managed.AddCluster(ctx, c.name, c.kubeconfig, append(selected(), more...)...); err != nil {
 		return err
 	}
-	if err := s.awaitRows(ctx, manager, c.db, m.objects); err != nil {
+	if err := s.awaitRows(ctx, manager, c.db, objects); err != nil {
 		return err
 	}
 	took := time.Since(began).Seconds()
@@ -231,13 +235,13 @@ func (s *suite) initialSync(ctx context.Context, c *copying) error {
 	if err != nil {
 		return err
 	}
-	n := float64(m.objects)
-	s.results.Synced = m.objects
+	n := float64(objects)
 	rate := report.Metrics{report.Rate: n / took, report.CPU: (after.server - before.server).Seconds() / n}
-	s.database(rate, after.database-before.database, m.objects)
-	s.add("sync", fmt.Sprintf("initial sync of %d objects", m.objects), m.objects, rate)
-	s.add("sync-memory", fmt.Sprintf("manager, initial sync of %d objects", m.objects), 1, report.Metrics{report.Memory: max(0, float64(peak-idle))})
-	s.say("initial sync: %.0f objects/s", rate[report.Rate])
+	s.database(rate, after.database-before.database, objects)
+	title = fmt.Sprintf(title, objects)
+	s.add(row, title, objects, rate)
+	s.add(row+"-memory", "manager, "+title, 1, report.Metrics{report.Memory: max(0, float64(peak-idle))})
+	s.say("%s: %.0f objects/s", title, rate[report.Rate])
 	return nil
 }
 

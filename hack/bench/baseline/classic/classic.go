@@ -2,7 +2,7 @@
 // mapper reads the rows, each document is decoded into Kubernetes' type, converted to
 // the internal one and given its defaults, and the stock handlers convert the list back
 // and encode it. Conditions on labels and fields are JSON expressions, which no index
-// serves; every list is counted; pages are offsets. It is what the storage layer is
+// serves; pages are offsets; lists are counted if asked for. It is what the storage layer is
 // compared to.
 package classic
 

@@ -53,7 +53,7 @@ func run(ctx context.Context, args []string) error {
 	f.StringVar(&c.Repository, "repository", "../..", "directory of the repository: the servers are those of its bin/")
 	f.StringVar(&c.Dir, "dir", "", "directory for data and logs (default: a temporary one)")
 	f.BoolVar(&c.Keep, "keep", false, "leave the data and logs")
-	f.BoolVar(&c.Count, "classic-count", true, "let the classic way count each list")
+	f.BoolVar(&c.Count, "classic-count", false, "let the classic way count each list, as the binding-apiserver of v0.9 does")
 	f.StringVar(&c.Lean, "lean", `{"mode":"lean"}`, "configuration of the storage layer's lean mode")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -146,11 +146,11 @@ func page(from, into string) error {
 		return err
 	}
 	fmt.Fprintln(os.Stderr, "written:", path)
-	return scale(all, filepath.Join(into, "scale.md"))
+	return scale(all, sync, filepath.Join(into, "scale.md"))
 }
 
 // scale writes the figures of the page on scale anew, if there is one and they are known.
-func scale(all []*report.Results, path string) error {
+func scale(all []*report.Results, sync *report.Sync, path string) error {
 	named := map[string]*report.Results{}
 	for _, r := range all {
 		named[r.Profile] = r
@@ -162,7 +162,7 @@ func scale(all []*report.Results, path string) error {
 	if err != nil {
 		return err
 	}
-	page, err := report.Scaled(string(text), named["pods"], named["million"])
+	page, err := report.Scaled(string(text), named["pods"], named["million"], sync)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -176,7 +176,7 @@ func serve(ctx context.Context, name string, args []string) error {
 	var o server.Options
 	engine := f.String("engine", "", "the database")
 	dsn := f.String("dsn", "", "how to reach it")
-	count := f.Bool("count", true, "count each list")
+	count := f.Bool("count", false, "count each list")
 	authority := f.String("authority", "", "file of the authority of clients")
 	f.StringVar(&o.Address, "listen", "", "address")
 	f.StringVar(&o.Certificate, "certificate", "", "its file")
