@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -241,15 +240,12 @@ func TestManager(t *testing.T) {
 			d.startManager(t)
 			anew := sqliteFile(t, s.file)
 			eventually(t, syncLimit, func() error {
-				var tables int
-				require.NoError(t, anew.db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM sqlite_master WHERE name = 'resources'").Scan(&tables))
-				if tables == 0 {
-					return errors.New("there is no table yet")
+				var n int
+				err := anew.db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM resources WHERE cluster = 'secret' AND resource = 'configmaps'").Scan(&n)
+				if err == nil && n != want {
+					err = fmt.Errorf("%d rows, want %d", n, want)
 				}
-				if n := anew.rowsOf(t, "secret", "configmaps"); n != want {
-					return fmt.Errorf("%d rows, want %d", n, want)
-				}
-				return nil
+				return err
 			})
 		}},
 	} {

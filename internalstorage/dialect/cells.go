@@ -1,14 +1,5 @@
 package dialect
 
-import (
-	"context"
-	"errors"
-	"fmt"
-
-	mysqldriver "github.com/go-sql-driver/mysql"
-	"gorm.io/gorm"
-)
-
 // KeepsCells implements Dialect.
 func (p postgres) KeepsCells() bool { return p.cells }
 
@@ -59,34 +50,4 @@ func cellsSteps(have Schema, kind string) []Step {
 		Optional: true, Locks: true, Summary: "add a column for what tables show",
 		Statements: []string{"ALTER TABLE resources ADD COLUMN cells " + kind},
 	}}
-}
-
-// Briefly implements Dialect.
-func (p postgres) Briefly(ctx context.Context, conn *gorm.DB, fn func(*gorm.DB) error) error {
-	return p.Locked(ctx, conn, fn)
-}
-
-// Briefly implements Dialect: the only write lock is waited for anyway.
-func (s sqlite) Briefly(ctx context.Context, conn *gorm.DB, fn func(*gorm.DB) error) error {
-	return s.Locked(ctx, conn, fn)
-}
-
-// Briefly implements Dialect. By default a change of a table waits for a year, or a day.
-func (mysql) Briefly(ctx context.Context, conn *gorm.DB, fn func(*gorm.DB) error) (err error) {
-	conn = conn.WithContext(ctx)
-	const set = "SET SESSION lock_wait_timeout = %d"
-	var before int64
-	if err := conn.Raw("SELECT @@SESSION.lock_wait_timeout").Scan(&before).Error; err != nil {
-		return err
-	}
-	if err := conn.Exec(fmt.Sprintf(set, int(tableLockLimit.Seconds()))).Error; err != nil {
-		return err
-	}
-	defer func() {
-		err = errors.Join(err, conn.WithContext(context.WithoutCancel(ctx)).Exec(fmt.Sprintf(set, before)).Error)
-	}()
-	return untilLocked(ctx, func() error { return fn(conn) }, func(err error) bool {
-		var e *mysqldriver.MySQLError
-		return errors.As(err, &e) && e.Number == 1205 // waited too long
-	})
 }

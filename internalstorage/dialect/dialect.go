@@ -91,7 +91,7 @@ type Dialect interface {
 	// Schema reads what there is now.
 	Schema(ctx context.Context, db *gorm.DB) (Schema, error)
 	// Online returns the steps that add to it what makes queries fast. Those that are not
-	// optional have one statement, or are made within Briefly as one.
+	// optional have one statement.
 	Online(have Schema) []Step
 	// Fill returns how the tables that Online adds are filled; nil if there is nothing to
 	// be filled.
@@ -106,6 +106,9 @@ type Dialect interface {
 	// Read calls each for every row of a query, outside of a transaction, until it returns
 	// false. No more rows than most are expected.
 	Read(ctx context.Context, db *gorm.DB, text string, args []any, most int64, each func(Scan) (bool, error)) error
+	// Change runs a statement that changes the schema or fills a table, within Locked or
+	// LockedOnline.
+	Change(ctx context.Context, conn *gorm.DB, statement string, args ...any) error
 	// Briefly runs fn, which changes a table, within LockedOnline. Where the table is used, fn
 	// waits only for a moment at a time, so that nobody waits longer behind it.
 	Briefly(ctx context.Context, conn *gorm.DB, fn func(*gorm.DB) error) error

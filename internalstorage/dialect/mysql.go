@@ -211,6 +211,8 @@ func (mysql) Tables() []string {
 const (
 	oldUnique  = "uni_group_version_resource_cluster_namespace_name"
 	hashUnique = "uni_key_hash"
+
+	dropOldUnique = "ALTER TABLE resources DROP KEY " + oldUnique
 )
 
 // Adopt makes each change only if it is still to be made: no transaction holds them
@@ -230,9 +232,25 @@ func (mysql) Adopt(have Schema) []string {
 		alter(have.Columns["key_hash"] == "",
 			"ADD COLUMN key_hash binary(32) GENERATED ALWAYS AS (UNHEX(SHA2(CONCAT_WS(x'00', `group`, version, resource, cluster, namespace, name), 256))) VIRTUAL")
 		alter(!have.Indexes[hashUnique], "ADD UNIQUE KEY "+hashUnique+" (key_hash)")
-		alter(have.Indexes[oldUnique], "DROP KEY "+oldUnique)
+		if have.Indexes[oldUnique] {
+			statements = append(statements, dropOldUnique)
+		}
+	}
+	if have.MariaDB { // and not copy the table while nobody may write
+		for i := range statements {
+			statements[i] += ", LOCK=NONE"
+		}
 	}
 	return statements
+}
+
+// createIndex is how an index is made of its name, and of its table and columns, while others
+// write.
+func createIndex(have Schema) string {
+	if have.MariaDB {
+		return "CREATE INDEX %s ON %s LOCK=NONE"
+	}
+	return "CREATE INDEX %s ON %s"
 }
 
 // old says that the table was made by an older release: its names have a character
@@ -252,7 +270,7 @@ func (mysql) Locked(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) e
 		if got == nil || *got != 1 {
 			return fmt.Errorf("another process has been changing the schema for %s", lockWait)
 		}
-		err := fn(conn)
+		err := waitBriefly(ctx, conn, fn)
 		return errors.Join(err, conn.WithContext(context.WithoutCancel(ctx)).Exec("SELECT RELEASE_LOCK('clusterpedia_schema')").Error)
 	})
 }

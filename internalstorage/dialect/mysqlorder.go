@@ -54,7 +54,7 @@ func (d mysql) orderSteps(have Schema) []Step {
 		if have.old() { // each list is sorted
 			break
 		}
-		index := indexSteps(have, "CREATE INDEX %s ON resources %s", orders[i:i+1])
+		index := indexSteps(have, createIndex(have), [][2]string{{orders[i][0], "resources " + orders[i][1]}})
 		add := columns[column]
 		switch {
 		case add == "":

@@ -167,23 +167,21 @@ func (p postgres) Adopt(have Schema) []string {
 	if len(changes) == 0 {
 		return nil
 	}
-	// To widen a varchar changes the catalog alone.
-	for _, c := range []string{`"group"`, "version", "resource", "kind", "owner_uid", "uid", "resource_version"} {
-		changes = append(changes, "ALTER COLUMN "+c+" TYPE varchar(253)")
-	}
+	changes = append(changes, widened(have.Narrow)...)
 	changes = append(changes, layout("head", "raw", "cells"))
 	return []string{"ALTER TABLE resources " + strings.Join(changes, ", ")}
 }
 
+// widened has columns of v0.9 take all names that there can be. That changes the catalog alone.
+func widened(columns []string) (changes []string) {
+	for _, c := range columns {
+		changes = append(changes, "ALTER COLUMN "+postgres{}.Column(c)+" TYPE varchar(253)")
+	}
+	return changes
+}
+
 // lockNumber is the advisory lock of schema changes: "clusterp" in ASCII.
 const lockNumber = 0x636c757374657270
-
-// tableLockLimit bounds the wait for a table that is changed: whoever comes next waits
-// behind.
-const (
-	tableLockLimit = 2 * time.Second
-	tableLockTries = 100
-)
 
 func (postgres) Locked(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error) error {
 	return untilLocked(ctx, func() error {
@@ -200,22 +198,6 @@ func (postgres) Locked(ctx context.Context, db *gorm.DB, fn func(*gorm.DB) error
 		var e *pgconn.PgError
 		return errors.As(err, &e) && e.Code == "55P03" // lock not available
 	})
-}
-
-// untilLocked calls change, which waits for a table for tableLockLimit, again and again while
-// its error is that others have kept the table.
-func untilLocked(ctx context.Context, change func() error, kept func(error) bool) error {
-	for try := 1; ; try++ {
-		err := change()
-		if !kept(err) || try == tableLockTries {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
-		case <-time.After(tableLockLimit / 2):
-		}
-	}
 }
 
 func (postgres) Equal(column string, values []string) Expr { return equal(column, values) }
@@ -286,6 +268,9 @@ func (p postgres) Classify(err error) Class {
 	var e *pgconn.PgError
 	if !errors.As(err, &e) {
 		return classifyCommon(err)
+	}
+	if outOfDate(e) {
+		return Conflict
 	}
 	switch {
 	case e.Code == "40001" || e.Code == "40P01": // serialization failure, deadlock

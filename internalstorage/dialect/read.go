@@ -57,13 +57,24 @@ func (postgres) Read(ctx context.Context, db *gorm.DB, text string, args []any, 
 	if err != nil {
 		return err
 	}
-	for first := true; ; first = false {
+	for try := 1; ; try++ {
 		failed, err := readPooled(ctx, pool, text, args, most, func(s Scan) (bool, error) { n++; return each(s) })
-		if err = errors.Join(failed, err); err != nil && first && n == 0 && pgconn.SafeToRetry(failed) {
-			continue // on a connection that the server had closed
+		err = errors.Join(failed, err)
+		// The server had closed the connection, or each of them has a plan that is out of date.
+		again := try == 1 && pgconn.SafeToRetry(failed) || try <= planTries && outOfDate(failed)
+		if err == nil || n > 0 || !again {
+			return err
 		}
-		return err
 	}
+}
+
+// planTries bounds how often a query is tried whose plan is out of date: pgx forgets it then.
+const planTries = 100
+
+// outOfDate says that the types of columns have changed since a statement was prepared.
+func outOfDate(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && e.Code == "0A000" && e.Routine == "RevalidateCachedQuery"
 }
 
 // readPooled returns the error of the query apart from one of the pool.

@@ -33,6 +33,8 @@ type Schema struct {
 	Compression string
 	// RowSize is toast_tuple_target of PostgreSQL, if it is set.
 	RowSize string
+	// Narrow are the columns of PostgreSQL that v0.9 has made too narrow for some names.
+	Narrow []string
 	// Compressed are the columns of packed documents and cells that PostgreSQL compresses.
 	Compressed []string
 }
@@ -75,6 +77,18 @@ func (s Schema) labeled() bool {
 const MigrationLabels = 4
 
 func (s Schema) hasLabels() bool { return s.labeled() && s.Done(MigrationLabels) }
+
+// adopted says that the table is there, and is not one that only v0.9 has seen.
+func (s Schema) adopted() bool { return s.Columns["owners"] != "" }
+
+// forgetLabels returns what stands before the triggers are made: if they were there, and gone
+// for a while, the table misses what has changed since.
+func (s Schema) forgetLabels() []string {
+	if !s.Done(MigrationLabels) {
+		return nil
+	}
+	return []string{fmt.Sprintf("DELETE FROM clusterpedia_schema WHERE version = %d", MigrationLabels), "DELETE FROM resource_labels"}
+}
 
 // indexSteps returns the steps that make the indexes that there are not yet. A statement
 // is made of the index's name.
@@ -146,6 +160,8 @@ func (postgres) Schema(ctx context.Context, db *gorm.DB) (Schema, error) {
 		db.Raw("SELECT CASE WHEN attcompression = 'l' THEN 'lz4' ELSE 'pglz' END FROM pg_attribute, pg_settings WHERE attrelid = 'resources'::regclass AND attname = 'object' "+
 			"AND pg_settings.name = 'default_toast_compression' AND 'lz4' = ANY(pg_settings.enumvals)").Scan(&have.Compression).Error,
 		db.Raw("SELECT option_value FROM pg_class, pg_options_to_table(reloptions) WHERE pg_class.oid = 'resources'::regclass AND option_name = 'toast_tuple_target'").Scan(&have.RowSize).Error,
+		db.Raw("SELECT column_name FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = 'resources' "+
+			"AND character_maximum_length < 253 ORDER BY ordinal_position").Scan(&have.Narrow).Error,
 		db.Raw("SELECT attname FROM pg_attribute WHERE attrelid = 'resources'::regclass AND attname IN ('head', 'raw', 'cells') AND attstorage <> 'e' ORDER BY attnum").Scan(&have.Compressed).Error,
 	)
 	return have, err
@@ -213,6 +229,9 @@ func (p postgres) Online(have Schema) []Step {
 	}
 	if len(changes) > 0 {
 		steps = append(steps, Step{Locks: true, Summary: "keep new documents as they are packed", Statements: []string{"ALTER TABLE resources " + strings.Join(changes, ", ")}})
+	}
+	if have.Columns["raw"] != "" && len(have.Narrow) > 0 {
+		steps = append(steps, Step{Locks: true, Summary: "widen the columns that v0.9 made narrow when it started", Statements: []string{"ALTER TABLE resources " + strings.Join(widened(have.Narrow), ", ")}})
 	}
 	return append(steps, cellsSteps(have, "bytea, ALTER COLUMN cells SET STORAGE EXTERNAL")...)
 }
@@ -286,28 +305,28 @@ func (s sqlite) Online(have Schema) []Step {
 	for _, name := range rest {
 		steps = append(steps, Step{Statements: []string{"DROP INDEX IF EXISTS " + name}})
 	}
-	// A table that an earlier build has made or adopted; v0.9 has no owners. Only the catalog is changed.
-	if missing := addColumns(have, sqliteHeads()); len(missing) > 0 && have.Columns["owners"] != "" {
-		steps = append(steps, Step{Locks: true, Summary: "add columns for metadata and for what tables show", Statements: missing})
+	if missing := headSteps(have); len(missing) > 0 && have.adopted() { // Only the catalog is changed.
+		steps = append(steps, Step{Optional: true, Locks: true, Summary: "add columns for metadata and for what tables show", Statements: missing})
 	}
 	if have.labeled() {
 		return steps
 	}
 	const labels = "json_extract(%[1]s.object, '$.metadata.labels')"
 	const insert = "INSERT OR IGNORE INTO resource_labels (name, value, id) SELECT l.key, l.value, NEW.id FROM json_each(NEW.object, '$.metadata.labels') AS l WHERE l.type = 'text';"
-	return append(steps, Step{Optional: true, Filled: true, Summary: "keep a table of labels, by triggers", Statements: []string{
+	return append(steps, Step{Optional: true, Filled: true, Summary: "keep a table of labels, by triggers", Statements: slices.Concat([]string{
 		"CREATE TABLE IF NOT EXISTS resource_labels (name text NOT NULL, value text NOT NULL, id integer NOT NULL, PRIMARY KEY (name, value, id)) WITHOUT ROWID",
 		"CREATE INDEX IF NOT EXISTS idx_resource_labels_id ON resource_labels (id)",
+	}, have.forgetLabels(), []string{
 		"CREATE TRIGGER IF NOT EXISTS resource_labels_insert AFTER INSERT ON resources BEGIN " + insert + " END",
 		"CREATE TRIGGER IF NOT EXISTS resource_labels_update AFTER UPDATE OF object ON resources WHEN " +
 			fmt.Sprintf(labels, "OLD") + " IS NOT " + fmt.Sprintf(labels, "NEW") + " BEGIN DELETE FROM resource_labels WHERE id = NEW.id; " + insert + " END",
 		"CREATE TRIGGER IF NOT EXISTS resource_labels_delete AFTER DELETE ON resources BEGIN DELETE FROM resource_labels WHERE id = OLD.id; END",
-	}})
+	})})
 }
 
 // Fill implements Dialect.
 func (sqlite) Fill(have Schema) *Filling {
-	if have.Done(MigrationLabels) {
+	if have.hasLabels() {
 		return nil
 	}
 	return &Filling{Rows: fillRows, Statement: "INSERT OR IGNORE INTO resource_labels (name, value, id) SELECT l.key, l.value, resources.id " +
@@ -319,7 +338,7 @@ const fillRows = 1000
 
 // On implements Dialect.
 func (s sqlite) On(have Schema) Dialect {
-	s.labels, s.heads = have.hasLabels(), len(addColumns(have, sqliteHeads())) == 0
+	s.labels, s.heads = have.hasLabels(), len(headSteps(have)) == 0
 	return s
 }
 
@@ -355,11 +374,14 @@ func (d mysql) Online(have Schema) []Step {
 		{"idx_created_at", "resources (created_at)"},
 		{"idx_resource_owners_owner_uid", "resource_owners (owner_uid)"},
 	}
-	steps := append(indexSteps(have, "CREATE INDEX %s ON %s", indexes), cellsSteps(have, "mediumblob, ALGORITHM=INSTANT")...)
+	steps := append(indexSteps(have, createIndex(have), indexes), cellsSteps(have, "mediumblob, ALGORITHM=INSTANT")...)
 	steps = append(steps, d.orderSteps(have)...)
+	if have.Indexes[hashUnique] && have.Indexes[oldUnique] { // v0.9 makes it when it starts
+		steps = append(steps, Step{Statements: []string{dropOldUnique}})
+	}
 	if !have.old() && !have.Indexes["idx_type_newest"] {
 		steps = append(steps, Step{Optional: true, Summary: "index the newest of each type", Statements: []string{
-			"CREATE INDEX idx_type_newest ON resources (`group`, version, resource, created_at DESC, cluster, namespace, name)",
+			fmt.Sprintf(createIndex(have), "idx_type_newest", "resources (`group`, version, resource, created_at DESC, cluster, namespace, name)"),
 		}})
 	}
 	if have.labeled() {
@@ -367,14 +389,15 @@ func (d mysql) Online(have Schema) []Step {
 	}
 	insert := "INSERT IGNORE INTO resource_labels (id, name, value) SELECT NEW.id, n.name, v.value FROM " + fmt.Sprintf(mysqlLabels, "NEW.object") + "; "
 	const labels = "JSON_EXTRACT(%[1]s.object, '$.metadata.labels')"
-	return append(steps, Step{Optional: true, Filled: true, Summary: "keep a table of labels, by triggers", Statements: []string{
+	return append(steps, Step{Optional: true, Filled: true, Summary: "keep a table of labels, by triggers", Statements: slices.Concat([]string{
 		"CREATE TABLE IF NOT EXISTS resource_labels (id bigint unsigned NOT NULL, name varbinary(320) NOT NULL, value varbinary(255) NOT NULL, PRIMARY KEY (id, name), KEY idx_label (name, value, id))",
+	}, have.forgetLabels(), []string{
 		"DROP TRIGGER IF EXISTS resource_labels_insert", "DROP TRIGGER IF EXISTS resource_labels_update", "DROP TRIGGER IF EXISTS resource_labels_delete",
 		"CREATE TRIGGER resource_labels_insert AFTER INSERT ON resources FOR EACH ROW BEGIN " + insert + "END",
 		"CREATE TRIGGER resource_labels_update AFTER UPDATE ON resources FOR EACH ROW BEGIN IF NOT (" +
 			fmt.Sprintf(labels, "OLD") + " <=> " + fmt.Sprintf(labels, "NEW") + ") THEN DELETE FROM resource_labels WHERE id = NEW.id; " + insert + "END IF; END",
 		"CREATE TRIGGER resource_labels_delete AFTER DELETE ON resources FOR EACH ROW DELETE FROM resource_labels WHERE id = OLD.id",
-	}})
+	})})
 }
 
 // mysqlLabels are the names and the values of the labels of a document, in the same
@@ -385,7 +408,7 @@ const mysqlLabels = "JSON_TABLE(JSON_KEYS(%[1]s, '$.metadata.labels'), '$[*]' CO
 
 // Fill implements Dialect.
 func (mysql) Fill(have Schema) *Filling {
-	if have.Done(MigrationLabels) {
+	if have.hasLabels() {
 		return nil
 	}
 	return &Filling{Rows: fillRows, Statement: "INSERT IGNORE INTO resource_labels (id, name, value) SELECT resources.id, n.name, v.value FROM resources JOIN " +

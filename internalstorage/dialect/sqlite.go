@@ -22,7 +22,7 @@ import (
 type sqlite struct {
 	// labels says that table resource_labels has those of all rows.
 	labels bool
-	// heads says that there are the columns of sqliteHeads.
+	// heads says that there is what headSteps makes.
 	heads bool
 	// orders are the columns that have an index for lists that are sorted by them.
 	orders []string
@@ -80,32 +80,41 @@ func (sqlite) Open(c *config.Config, options *gorm.Config) (reader, writer *gorm
 
 func (sqlite) KeyType() string { return `text` }
 
-// sqliteHeads are the columns by which tables and lists of metadata need no documents.
-func sqliteHeads() [][2]string {
-	return [][2]string{{"raw_rv", "text"}, {"cells", "blob"}, {"head", "blob"}}
+// headSteps returns what makes the columns by which tables and lists of metadata need no
+// documents, and the trigger behind which head and cells are taken for out of date: whoever
+// changes a document alone knows of neither, be it at the same version.
+func headSteps(have Schema) []string {
+	statements := addColumns(have, [][2]string{{"raw_rv", "text"}, {"cells", "blob"}, {"head", "blob"}})
+	if !have.Triggers["resources_head"] {
+		statements = append(statements, "CREATE TRIGGER IF NOT EXISTS resources_head AFTER UPDATE OF object ON resources "+
+			"WHEN NEW.object IS NOT OLD.object AND NEW.head IS OLD.head AND NEW.cells IS OLD.cells "+
+			"BEGIN UPDATE resources SET raw_rv = NULL WHERE id = NEW.id; END")
+	}
+	return statements
 }
 
-// Tables implements Dialect. SQLite reads a long row from its begin to the last column that
-// is wanted, page by page: all that a list needs stands before the documents.
+// Tables implements Dialect. SQLite reads a long row from its beginning to the last column that
+// is wanted, page by page: all that lists need beside documents and Events stands before them.
+// gorm, by which v0.9 looks at the table when it starts, takes tabs in it for quotes.
 func (sqlite) Tables() []string {
-	return []string{
-		`CREATE TABLE resources (
-	id integer PRIMARY KEY AUTOINCREMENT,
-	"group" text NOT NULL, version text NOT NULL, resource text NOT NULL, kind text NOT NULL,
-	cluster text NOT NULL, namespace text NOT NULL, name text NOT NULL,
-	owner_uid text NOT NULL DEFAULT "", uid text NOT NULL, resource_version text NOT NULL,
-	created_at datetime NOT NULL, synced_at datetime NOT NULL, deleted_at datetime,
-	owners text, raw_rv text, cells blob, head blob,
-	object JSON NOT NULL, events JSON, event_resource_versions JSON, event_state text)`,
+	table := []string{
+		`CREATE TABLE resources (id integer PRIMARY KEY AUTOINCREMENT, ` +
+			`"group" text NOT NULL, version text NOT NULL, resource text NOT NULL, kind text NOT NULL, ` +
+			`cluster text NOT NULL, namespace text NOT NULL, name text NOT NULL, ` +
+			`owner_uid text NOT NULL DEFAULT "", uid text NOT NULL, resource_version text NOT NULL, ` +
+			`created_at datetime NOT NULL, synced_at datetime NOT NULL, deleted_at datetime, ` +
+			`owners text, event_state text, raw_rv text, cells blob, head blob, ` +
+			`object JSON NOT NULL, events JSON, event_resource_versions JSON)`,
 		`CREATE UNIQUE INDEX uni_group_version_resource_cluster_namespace_name ON resources ("group", version, resource, cluster, namespace, name)`,
 		`CREATE INDEX idx_group_version_resource_namespace_name ON resources ("group", version, resource, namespace, name)`,
 		`CREATE INDEX idx_group_version_resource_name ON resources ("group", version, resource, name)`,
 		`CREATE INDEX idx_cluster ON resources (cluster)`,
 	}
+	return append(table, headSteps(Schema{Columns: map[string]string{"raw_rv": "text", "cells": "blob", "head": "blob"}})...)
 }
 
 func (sqlite) Adopt(have Schema) []string {
-	return addColumns(have, append([][2]string{{"owners", "text"}, {"event_state", "text"}}, sqliteHeads()...))
+	return append(addColumns(have, [][2]string{{"owners", "text"}, {"event_state", "text"}}), headSteps(have)...)
 }
 
 // Locked needs no more than a transaction, which holds the only write lock.

@@ -65,9 +65,9 @@ func (r Row) Values(d dialect.Dialect) ([]any, error) {
 		r.ResourceVersion, string(r.JSON), d.Time(r.CreatedAt), d.Time(r.SyncedAt), deleted, owners,
 	}
 	if d.KeepsHead() {
-		memory, head, rest := appendHead(nil, r.JSON, r.Packer)
+		_, head, rest := appendHead(nil, r.JSON, r.Packer)
 		if values = append(values, r.ResourceVersion, head); d.SeparateRaw() {
-			values = append(values, r.Packer.Append(memory, rest)[len(head):])
+			values = append(values, r.Packer.Append(nil, rest))
 		}
 	}
 	if d.KeepsCells() {
@@ -165,26 +165,25 @@ func NewScanner(d dialect.Dialect, packer *packed.Packer, memory *Memory, wanted
 		}
 		return column
 	}
-	const never = "FALSE"
-	enough := never // is when the head, and maybe cells, are all that is wanted
+	var enough string // is when the head, and maybe cells, are all that is wanted
 	switch {
 	case wanted.Document == OnlyMetadata && d.KeepsHead():
-		enough = dialect.HeadFits
+		enough = "WHEN " + dialect.HeadFits + " THEN NULL "
 	case wanted.Document == CellsOrDocument && d.KeepsCells() && cellsNamed(wanted.CellColumns):
 		s.mark = cellsMark(wanted.CellColumns)
 		fit := d.CellsFit(s.mark)
-		s.Args, enough = fit.Args, fit.SQL
+		s.Args, enough = fit.Args, "WHEN "+fit.SQL+" THEN NULL "
 	}
 	// A row that an older release has changed since is served from its object.
-	const headNow = "CASE WHEN raw_rv = resource_version THEN head END"
+	const current = "raw_rv = resource_version"
 	switch {
 	case wanted.Document == NoDocument:
 		s.Columns = append(s.Columns, "NULL", "NULL", "NULL")
 	case d.SeparateRaw():
-		s.Columns = append(s.Columns, headNow, "CASE WHEN "+enough+" THEN NULL WHEN raw_rv = resource_version THEN raw END",
-			"CASE WHEN raw_rv = resource_version THEN NULL ELSE object END")
-	case enough != never:
-		s.Columns = append(s.Columns, headNow, "NULL", "CASE WHEN "+enough+" THEN NULL ELSE object END")
+		s.Columns = append(s.Columns, "CASE WHEN "+current+" THEN head END", "CASE "+enough+"WHEN "+current+" THEN raw END",
+			"CASE WHEN "+current+" THEN NULL ELSE object END")
+	case enough != "":
+		s.Columns = append(s.Columns, "CASE WHEN "+current+" THEN head END", "NULL", "CASE "+enough+"ELSE object END")
 	default:
 		s.Columns = append(s.Columns, "NULL", "NULL", "object")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -117,7 +118,7 @@ func MigrateTables(ctx context.Context, db *gorm.DB, d dialect.Dialect, made fun
 		if err != nil || len(due) == 0 || !due[0].Required {
 			return err
 		}
-		if err := run(tx, due[0]); err != nil {
+		if err := run(ctx, tx, d, due[0]); err != nil {
 			return err
 		}
 		made(due[0])
@@ -125,9 +126,9 @@ func MigrateTables(ctx context.Context, db *gorm.DB, d dialect.Dialect, made fun
 	})
 }
 
-func run(db *gorm.DB, m Migration) error {
+func run(ctx context.Context, db *gorm.DB, d dialect.Dialect, m Migration) error {
 	for _, statement := range m.Statements {
-		if err := db.Exec(statement).Error; err != nil {
+		if err := d.Change(ctx, db, statement); err != nil {
 			return fmt.Errorf("migration %d: %w", m.Number, err)
 		}
 	}
@@ -175,11 +176,17 @@ func migrateOnline(ctx context.Context, conn *gorm.DB, d dialect.Dialect, made f
 		}
 		switch {
 		case m.fill != nil:
-			err = fill(conn, m)
+			err = fill(ctx, conn, d, m)
 		case m.locks: // only for a moment at a time
-			err = d.Briefly(ctx, conn, func(tx *gorm.DB) error { return run(tx, m) })
+			err = d.Briefly(ctx, conn, func(tx *gorm.DB) error {
+				again, err := Pending(ctx, tx, d) // another process may have made it meanwhile
+				if !slices.ContainsFunc(again, func(a Migration) bool { return slices.Equal(a.Statements, m.Statements) }) {
+					return err
+				}
+				return run(ctx, tx, d, m)
+			})
 		default:
-			err = run(conn, m)
+			err = run(ctx, conn, d, m)
 		}
 		switch {
 		case err == nil:
@@ -196,7 +203,7 @@ func migrateOnline(ctx context.Context, conn *gorm.DB, d dialect.Dialect, made f
 
 // fill goes through the rows in steps, so that nobody waits long for one. Begun anew it
 // finds most of them filled.
-func fill(db *gorm.DB, m Migration) error {
+func fill(ctx context.Context, db *gorm.DB, d dialect.Dialect, m Migration) error {
 	var last *int64
 	if err := db.Raw("SELECT MAX(id) FROM resources").Scan(&last).Error; err != nil {
 		return err
@@ -205,7 +212,7 @@ func fill(db *gorm.DB, m Migration) error {
 		last = new(int64)
 	}
 	for at := int64(0); at < *last; at += m.fill.Rows {
-		if err := db.Exec(m.fill.Statement, at, at+m.fill.Rows).Error; err != nil {
+		if err := d.Change(ctx, db, m.fill.Statement, at, at+m.fill.Rows); err != nil {
 			return fmt.Errorf("migration %d, behind row %d: %w", m.Number, at, err)
 		}
 	}

@@ -273,8 +273,8 @@ func shape(t *testing.T, old oldDatabase) []string {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, db.Close()) }()
 	rows, err := db.QueryContext(t.Context(), map[string]string{
-		"sqlite3": "SELECT name FROM pragma_table_info('resources') UNION ALL SELECT name FROM pragma_index_list('resources') ORDER BY 1",
-		"pgx": "SELECT column_name FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = 'resources' " +
+		"sqlite3": "SELECT name FROM pragma_table_info('resources') UNION ALL SELECT name FROM pragma_index_list('resources') UNION ALL SELECT name FROM sqlite_master WHERE type = 'trigger' ORDER BY 1",
+		"pgx": "SELECT concat(column_name, ' ', data_type, ' ', character_maximum_length) FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = 'resources' " +
 			"UNION ALL SELECT indexdef FROM pg_indexes WHERE tablename = 'resources' ORDER BY 1",
 		"mysql": "SELECT CONCAT(column_name, ' ', column_type) FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'resources' " +
 			"UNION ALL SELECT CONCAT(index_name, ' ', non_unique, ' ', seq_in_index, ' ', column_name) FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name = 'resources' ORDER BY 1",
@@ -368,35 +368,51 @@ func mustJSON(t *testing.T, v any) []byte {
 	return text
 }
 
-// TestAdoptBusy takes over a table that somebody reads for long: it waits, and lets others
-// through meanwhile.
+// TestAdoptBusy takes over a table that somebody reads for long, and adds indexes to it: it
+// waits, and lets others through meanwhile.
 func TestAdoptBusy(t *testing.T) {
 	t.Parallel()
-	old := oldDatabases()["PostgreSQL"](t)
-	db := old.make(t)
-	old.insert(t, db, "a", "1", replicaSet("a", "1", "red"))
+	for _, name := range []string{"PostgreSQL", "MariaDB"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			old := oldDatabases()[name](t)
+			db := old.make(t)
+			old.insert(t, db, "a", "1", replicaSet("a", "1", "red"))
+			busy(t, old, db, "b", func() error {
+				st, err := store.Open(t.Context(), storage.Settings{ConfigPath: "test.yaml", Config: mustJSON(t, old.config)})
+				if err == nil {
+					err = st.Close(context.WithoutCancel(t.Context()))
+				}
+				return err
+			})
+			migrator := unchanged(t, old)
+			busy(t, old, db, "c", func() error { return migrator.Migrate(t.Context(), nil) })
+			require.Empty(t, pending(t, old))
+		})
+	}
+}
+
+// busy changes the schema while somebody reads, until a row of a name has been written.
+func busy(t *testing.T, old oldDatabase, db *sql.DB, name string, change func() error) {
+	t.Helper()
 	reader, err := db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
 	_, err = reader.ExecContext(t.Context(), "SELECT * FROM resources")
 	require.NoError(t, err)
-	opened, settings := make(chan error, 1), storage.Settings{ConfigPath: "test.yaml", Config: mustJSON(t, old.config)}
-	go func() {
-		st, err := store.Open(t.Context(), settings)
-		if err == nil {
-			err = st.Close(context.WithoutCancel(t.Context()))
-		}
-		opened <- err
-	}()
-	time.Sleep(500 * time.Millisecond) //nolint:forbidigo // nothing tells that it waits
-	begin := time.Now()
-	old.insert(t, db, "b", "1", replicaSet("b", "1", "red"))
-	t.Logf("a write took %s", time.Since(begin))
-	require.Less(t, time.Since(begin), 20*time.Second)
+	changed := make(chan error, 1)
+	go func() { changed <- change() }()
+	for i := range 3 {
+		time.Sleep(500 * time.Millisecond) //nolint:forbidigo // nothing tells that it waits
+		begin := time.Now()
+		old.insert(t, db, fmt.Sprint(name, i), "1", replicaSet(fmt.Sprint(name, i), "1", "red"))
+		t.Logf("a write took %s", time.Since(begin))
+		require.Less(t, time.Since(begin), 20*time.Second)
+	}
 	select {
-	case err := <-opened:
+	case err := <-changed:
 		t.Fatalf("the table was changed under a reader: %v", err)
 	default:
 	}
 	require.NoError(t, reader.Rollback())
-	require.NoError(t, <-opened)
+	require.NoError(t, <-changed)
 }

@@ -130,7 +130,8 @@ func bareNumber(version string) any {
 }
 
 func (e *eventColumns) forget(uid string) {
-	delete(e.versions, e.state[uid].Name)
+	// v0.9 leaves no state.
+	delete(e.versions, cmp.Or(e.state[uid].Name, eventName(e.documents[uid])))
 	delete(e.documents, uid)
 	delete(e.state, uid)
 }

@@ -1,9 +1,12 @@
 package store_test
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -67,4 +70,38 @@ func TestEventsInVain(t *testing.T) {
 	require.Zero(t, apply(events[:39]...))
 	require.NotZero(t, apply(event(51, "1", 41+day)))
 	require.Equal(t, 10, recorded())
+}
+
+// TestEventsOfOld records an Event of an object of which v0.9 has kept all: what is too much is
+// forgotten in both of its columns.
+func TestEventsOfOld(t *testing.T) {
+	t.Parallel()
+	d := oldDatabases()["SQLite"](t)
+	db := d.make(t)
+	d.insert(t, db, "a", "1", replicaSet("a", "1", "red"))
+	events, versions := map[string]any{}, map[string]int{}
+	for i := range 50 {
+		name := fmt.Sprintf("e%02d", i)
+		events["uid-"+name] = map[string]any{"metadata": map[string]string{"namespace": "shop", "name": name}}
+		versions["shop/"+name] = i
+	}
+	d.exec(t, db, "UPDATE resources SET events = ?, event_resource_versions = ?", string(mustJSON(t, events)), string(mustJSON(t, versions)))
+	st := open(t, d.config)
+	t.Cleanup(func() { require.NoError(t, st.Close(context.WithoutCancel(t.Context()))) })
+	require.NoError(t, st.Apply(t.Context(), storage.Writer{Cluster: "c1"}, []storage.Change{{Event: &storage.Event{
+		Involved: "uid-a", UID: "uid-e50", ResourceVersion: "50", LastSeen: time.Now().Unix(), JSON: []byte(`{"metadata":{"namespace":"shop","name":"e50"}}`),
+	}}}))
+	var texts [2][]byte
+	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT events, event_resource_versions FROM resources").Scan(&texts[0], &texts[1]))
+	var kept map[string]struct {
+		Metadata struct{ Namespace, Name string }
+	}
+	var keptVersions map[string]int
+	require.NoError(t, json.Unmarshal(texts[0], &kept))
+	require.NoError(t, json.Unmarshal(texts[1], &keptVersions))
+	require.Len(t, kept, 10)
+	require.Len(t, keptVersions, 10)
+	for _, event := range kept {
+		require.Contains(t, keptVersions, "shop/"+event.Metadata.Name)
+	}
 }

@@ -380,13 +380,16 @@ const cheapCount = 10_000
 // remaining counts the objects behind the page, if the query wants that. Unless it does
 // at any cost, the answer is nil if there are many.
 func (l *lister) remaining(ctx context.Context) (*int64, error) {
-	if l.query.Count == query.CountNone {
+	switch {
+	case l.query.Count == query.CountNone:
 		return nil, nil
+	case l.query.Limit <= 0: // the page has all of them
+		return new(int64), nil
 	}
 	where := l.condition()
 	text, most := "SELECT COUNT(*) FROM resources"+where.SQL, int64(0)
 	if l.query.Count == query.CountCheap {
-		most = cheapCount + max(l.query.Limit, 0) + l.offset
+		most = cheapCount + l.query.Limit + l.offset
 		text = "SELECT COUNT(*) FROM (SELECT 1 FROM resources" + where.SQL + " LIMIT " + strconv.FormatInt(most+1, 10) + ") AS counted"
 	}
 	db, done, err := l.reader(ctx)
@@ -401,11 +404,6 @@ func (l *lister) remaining(ctx context.Context) (*int64, error) {
 	if most > 0 && total > most {
 		return nil, nil
 	}
-	total = max(total-l.offset, 0)
-	if l.query.Limit > 0 {
-		total = max(total-l.query.Limit, 0)
-	} else {
-		total = 0
-	}
+	total = max(total-l.offset-l.query.Limit, 0)
 	return &total, nil
 }

@@ -2,12 +2,14 @@ package store_test
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -37,7 +39,8 @@ func TestSQLiteTogether(t *testing.T) {
 	}
 }
 
-// migrateTogether makes what is due of a SQLite file by several processes at once.
+// migrateTogether makes what is due of a SQLite file by several stores at once, which have all
+// seen that it is due.
 func migrateTogether(t *testing.T, d oldDatabase) {
 	t.Helper()
 	require.Len(t, pending(t, d), 1)
@@ -45,10 +48,17 @@ func migrateTogether(t *testing.T, d oldDatabase) {
 	for i := range migrators {
 		migrators[i] = unchanged(t, d)
 	}
+	db, err := sql.Open(d.driver, d.dsn+"?_txlock=immediate")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	writer, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
 	var group sync.WaitGroup
 	for i, m := range migrators {
 		group.Go(func() { errs[i] = m.Migrate(t.Context(), nil) })
 	}
+	time.Sleep(500 * time.Millisecond) //nolint:forbidigo // nothing tells that they wait
+	require.NoError(t, writer.Rollback())
 	group.Wait()
 	for _, err := range errs {
 		require.NoError(t, err)

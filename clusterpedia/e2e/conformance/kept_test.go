@@ -17,7 +17,7 @@ func TestKeptCells(t *testing.T) {
 	for storage, damage := range map[string]string{
 		postgresql: `UPDATE resources SET raw = '\x02ff' WHERE cluster = 'kept' AND resource <> 'customresourcedefinitions'`,
 		mariadb:    `UPDATE resources SET raw = x'02ff' WHERE cluster = 'kept' AND resource <> 'customresourcedefinitions'`,
-		sqlite:     `UPDATE resources SET object = '{"metadata":{"name":"damaged"}}' WHERE cluster = 'kept' AND resource <> 'customresourcedefinitions'`,
+		sqlite:     `DROP TRIGGER resources_head; UPDATE resources SET object = '{"metadata":{"name":"damaged"}}' WHERE cluster = 'kept' AND resource <> 'customresourcedefinitions'`,
 	} {
 		t.Run(storage, func(t *testing.T) {
 			d := shared.deployment(t, storage)
