@@ -293,7 +293,7 @@ func (s sqlite) Online(have Schema) []Step {
 	indexes := [][2]string{
 		{"idx_cluster_uid", "resources (cluster, uid)"},
 		{"idx_owner_uid", "resources (owner_uid, cluster) WHERE owner_uid <> ''"},
-		{"idx_created_at", "resources (created_at)"},
+		{"idx_newest", `resources (created_at DESC, "group", version, resource, cluster, namespace, name)`},
 		{"idx_type_newest", `resources ("group", version, resource, created_at DESC, cluster, namespace, name)`},
 		{"idx_resource_owners_owner_uid", "resource_owners (owner_uid)"},
 	}
@@ -302,6 +302,9 @@ func (s sqlite) Online(have Schema) []Step {
 		indexes = append(indexes, [2]string{order[0], "resources " + order[1]})
 	}
 	steps := indexSteps(have, "CREATE INDEX IF NOT EXISTS %s ON %s", indexes)
+	if have.Indexes["idx_created_at"] { // has less than what idx_newest does
+		rest = append(rest, "idx_created_at")
+	}
 	for _, name := range rest {
 		steps = append(steps, Step{Statements: []string{"DROP INDEX IF EXISTS " + name}})
 	}
@@ -379,10 +382,13 @@ func (d mysql) Online(have Schema) []Step {
 	if have.Indexes[hashUnique] && have.Indexes[oldUnique] { // v0.9 makes it when it starts
 		steps = append(steps, Step{Statements: []string{dropOldUnique}})
 	}
-	if !have.old() && !have.Indexes["idx_type_newest"] {
-		steps = append(steps, Step{Optional: true, Summary: "index the newest of each type", Statements: []string{
-			fmt.Sprintf(createIndex(have), "idx_type_newest", "resources (`group`, version, resource, created_at DESC, cluster, namespace, name)"),
-		}})
+	for _, index := range [][2]string{
+		{"idx_type_newest", "resources (`group`, version, resource, created_at DESC, cluster, namespace, name)"},
+		{"idx_newest", "resources (created_at DESC, `group`, version, resource, cluster, namespace, name)"},
+	} {
+		if !have.old() && !have.Indexes[index[0]] {
+			steps = append(steps, Step{Optional: true, Summary: "index the newest", Statements: []string{fmt.Sprintf(createIndex(have), index[0], index[1])}})
+		}
 	}
 	if have.labeled() {
 		return steps
