@@ -116,6 +116,9 @@ type Dialect interface {
 	// configuration allows, or when ctx ends. db is where another connection comes from.
 	// Read does that by itself.
 	Bounded(ctx context.Context, db *gorm.DB, text string, run func(text string) error) error
+	// Limit is after how long Within ends a query; 0: never. Where the database does that by
+	// itself, it is a little later: what stands between may lose the database's limit.
+	Limit() time.Duration
 	// ForUpdate is what a SELECT ends with to lock the rows that it reads.
 	ForUpdate() string
 	// EndIdle is a column of a SELECT that has the server end the transaction, and free
@@ -236,7 +239,7 @@ const (
 	Conflict
 	// Transient errors may vanish later.
 	Transient
-	// TooLong errors are of queries that the database has ended for their time.
+	// TooLong errors are of queries that were ended for their time.
 	TooLong
 	// BadData says that the database can never store what it was given.
 	BadData
@@ -246,9 +249,9 @@ const (
 func For(c *config.Config) (Dialect, error) {
 	switch c.Type {
 	case "sqlite", "sqlite3":
-		return sqlite{orders: c.OrderIndexes}, nil
+		return sqlite{timeout: c.Timeout(), orders: c.OrderIndexes}, nil
 	case "postgres":
-		return postgres{recoverable: c.Postgres.RecoverableErrCodes, fieldIndex: c.Postgres.FieldIndex, orders: c.OrderIndexes}, nil
+		return postgres{recoverable: c.Postgres.RecoverableErrCodes, timeout: c.Timeout(), fieldIndex: c.Postgres.FieldIndex, orders: c.OrderIndexes}, nil
 	case "mysql":
 		return mysql{recoverable: c.MySQL.RecoverableErrNumbers, timeout: c.Timeout(), orders: c.OrderIndexes}, nil
 	}

@@ -1,14 +1,35 @@
 package dialect
 
 import (
+	"context"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"syscall"
 )
+
+// errTooLong ends the context of a query.
+var errTooLong = errors.New("it took longer than queryTimeout")
+
+// Within calls query, which reads for a client, with a context that ends after the dialect's
+// limit. An error that query then returns is classified as TooLong, and not as one of ctx.
+func Within(ctx context.Context, d Dialect, query func(context.Context) error) error {
+	limit := d.Limit()
+	if limit == 0 {
+		return query(ctx)
+	}
+	limited, cancel := context.WithTimeoutCause(ctx, limit, errTooLong)
+	defer cancel()
+	err := query(limited)
+	if err != nil && errors.Is(context.Cause(limited), errTooLong) {
+		return fmt.Errorf("%w: %w", errTooLong, err)
+	}
+	return err
+}
 
 // classifyCommon classifies what is no error of a database: the way to it.
 func classifyCommon(err error) Class {

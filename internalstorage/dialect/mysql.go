@@ -429,6 +429,9 @@ func (mysql) Compare(text Expr, operator string, bound int64) Expr {
 }
 
 func (d mysql) Classify(err error) Class {
+	if errors.Is(err, errTooLong) {
+		return TooLong
+	}
 	var e *mysqldriver.MySQLError
 	if errors.Is(err, mysqldriver.ErrInvalidConn) {
 		return Transient

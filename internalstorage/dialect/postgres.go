@@ -27,6 +27,8 @@ import (
 type postgres struct {
 	// recoverable are SQLSTATE codes that the configuration adds.
 	recoverable []string
+	// timeout bounds queries; 0: nothing does.
+	timeout time.Duration
 	// fieldIndex says whether fields are indexed.
 	fieldIndex bool
 	// orders are the columns that have an index for lists that are sorted by them.
@@ -265,6 +267,9 @@ func (postgres) Compare(text Expr, operator string, bound int64) Expr {
 }
 
 func (p postgres) Classify(err error) Class {
+	if errors.Is(err, errTooLong) {
+		return TooLong
+	}
 	var e *pgconn.PgError
 	if !errors.As(err, &e) {
 		return classifyCommon(err)
@@ -282,7 +287,7 @@ func (p postgres) Classify(err error) Class {
 	case e.Code == "22P05" || e.Code == "22021" || e.Code == "22P02" || e.Code == "22001" || e.Code == "54000": // texts and documents that it cannot hold
 		return BadData
 	}
-	switch e.Code[:2] {
+	switch e.Code[:min(2, len(e.Code))] {
 	case "08", "53", "55", "57", "58": // connection, resources, locks, operator, system
 		return Transient
 	case "25": // read only, as a standby before its promotion

@@ -208,8 +208,7 @@ func (postgres) Bounded(_ context.Context, _ *gorm.DB, text string, run func(str
 	return run(text)
 }
 
-// Bounded implements Dialect: SQLite ends with the caller's context, as it runs in the
-// same process.
+// Bounded implements Dialect: SQLite ends with the context, as it runs in the same process.
 func (sqlite) Bounded(_ context.Context, _ *gorm.DB, text string, run func(string) error) error {
 	return run(text)
 }
@@ -236,6 +235,26 @@ func (d mysql) Bounded(ctx context.Context, db *gorm.DB, text string, run func(s
 		d.end(ctx, db, mark)
 	}
 	return err
+}
+
+// limitBehind is how much later than the server's limit ours is: the server ends a query
+// without its connection.
+const limitBehind = time.Second
+
+// Limit implements Dialect. A pooler may give readers a session without their settings.
+func (p postgres) Limit() time.Duration { return behind(p.timeout) }
+
+// Limit implements Dialect. Not all servers that speak the protocol know the hint.
+func (d mysql) Limit() time.Duration { return behind(d.timeout) }
+
+// Limit implements Dialect: nothing else ends a query.
+func (s sqlite) Limit() time.Duration { return s.timeout }
+
+func behind(timeout time.Duration) time.Duration {
+	if timeout == 0 {
+		return 0
+	}
+	return timeout + limitBehind
 }
 
 // endLimit bounds what is done for a caller that is gone.

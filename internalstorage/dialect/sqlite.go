@@ -20,6 +20,8 @@ import (
 // sqlite keeps everything in a file. Texts compare bytewise, and column object is
 // the text that it was given.
 type sqlite struct {
+	// timeout bounds queries; 0: nothing does.
+	timeout time.Duration
 	// labels says that table resource_labels has those of all rows.
 	labels bool
 	// heads says that there is what headSteps makes.
@@ -225,6 +227,9 @@ func (sqlite) Compare(text Expr, operator string, bound int64) Expr {
 }
 
 func (sqlite) Classify(err error) Class {
+	if errors.Is(err, errTooLong) {
+		return TooLong
+	}
 	var e sqlite3.Error
 	if !errors.As(err, &e) {
 		return classifyCommon(err)

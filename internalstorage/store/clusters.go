@@ -18,7 +18,7 @@ func (s *Store) Clusters(ctx context.Context, yield func(cluster string) error) 
 	for where, last := "", []any(nil); ; where = "WHERE cluster > ? " {
 		found := false
 		text := "SELECT cluster FROM resources " + where + "ORDER BY cluster LIMIT 1"
-		err := s.dialect().Read(ctx, s.reader, text, last, 1, func(scan dialect.Scan) (bool, error) {
+		err := s.read(ctx, text, last, 1, func(scan dialect.Scan) (bool, error) {
 			var name dialect.Bytes
 			if err := scan(&name); err != nil {
 				return false, err

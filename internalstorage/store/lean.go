@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"clusterpedia.io/internalstorage/dialect"
 	"clusterpedia.io/internalstorage/rows"
 	"clusterpedia.io/internalstorage/sqlquery"
 	"clusterpedia.io/storage-api/object"
@@ -32,7 +33,11 @@ func (s *Store) hasLean(ctx context.Context) (bool, error) {
 	if _, ok := s.dialect().Batch(nil); !ok {
 		return false, nil
 	}
-	found, err := rows.HasLean(ctx, s.reader)
+	found := false
+	err := dialect.Within(ctx, s.dialect(), func(ctx context.Context) (err error) {
+		found, err = rows.HasLean(ctx, s.reader)
+		return err
+	})
 	if found {
 		s.lean.Store(true)
 	}
@@ -45,7 +50,7 @@ func (s *Store) list(ctx context.Context, q *query.Query, extra string, yield fu
 	if len(beyond) > 0 {
 		lean, err := s.hasLean(ctx)
 		if err != nil {
-			return storage.Page{}, s.fail(ctx, "list", err)
+			return storage.Page{}, s.failQuery(ctx, "list", err)
 		}
 		if lean {
 			return s.listFiltered(ctx, q, beyond, yield)

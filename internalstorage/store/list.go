@@ -250,11 +250,7 @@ func (l *lister) reader(ctx context.Context) (db *gorm.DB, done func() error, er
 // fail says what an error of the database means. What is wrong with a client's own
 // condition is the client's to mend; the database's words are for the log.
 func (l *lister) fail(ctx context.Context, doing string, err error) error {
-	failed := l.store.fail(ctx, doing, err)
-	if l.store.dialect().Classify(err) == dialect.TooLong && ctx.Err() == nil {
-		l.store.log.Warn("The database ended a query that took longer than queryTimeout", "err", err)
-		return errors.Join(context.DeadlineExceeded, failed)
-	}
+	failed := l.store.failQuery(ctx, doing, err)
 	if l.raw.SQL == "" || ctx.Err() != nil || storage.IsRetryable(failed) || errors.Is(err, packed.ErrDamaged) {
 		return failed
 	}
@@ -267,16 +263,26 @@ func (l *lister) fail(ctx context.Context, doing string, err error) error {
 }
 
 // run reads rows: for a client's own condition in a transaction that can write nothing.
-func (l *lister) run(ctx context.Context, text string, args []any, most int64, each func(dialect.Scan) (bool, error)) (err error) {
+func (l *lister) run(ctx context.Context, text string, args []any, most int64, each func(dialect.Scan) (bool, error)) error {
 	if l.raw.SQL == "" {
-		return l.store.dialect().Read(ctx, l.store.reader, text, args, most, each)
+		return l.store.read(ctx, text, args, most, each)
 	}
-	db, done, err := l.reader(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, done()) }()
-	return l.store.dialect().Bounded(ctx, l.store.reader, text, func(text string) error { return dialect.ReadRows(ctx, db, text, args, each) })
+	return l.bounded(ctx, text, func(ctx context.Context, db *gorm.DB, text string) error {
+		return dialect.ReadRows(ctx, db, text, args, each)
+	})
+}
+
+// bounded runs a SELECT on the database to read from, for no longer than is allowed.
+func (l *lister) bounded(ctx context.Context, text string, run func(ctx context.Context, db *gorm.DB, text string) error) error {
+	d := l.store.dialect()
+	return dialect.Within(ctx, d, func(ctx context.Context) (err error) {
+		db, done, err := l.reader(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, done()) }()
+		return d.Bounded(ctx, l.store.reader, text, func(text string) error { return run(ctx, db, text) })
+	})
 }
 
 // statement selects the next rows.
@@ -392,13 +398,11 @@ func (l *lister) remaining(ctx context.Context) (*int64, error) {
 		most = cheapCount + l.query.Limit + l.offset
 		text = "SELECT COUNT(*) FROM (SELECT 1 FROM resources" + where.SQL + " LIMIT " + strconv.FormatInt(most+1, 10) + ") AS counted"
 	}
-	db, done, err := l.reader(ctx)
-	if err != nil {
-		return nil, err
-	}
 	var total int64
-	err = l.store.dialect().Bounded(ctx, l.store.reader, text, func(text string) error { return db.Raw(text, where.Args...).Scan(&total).Error })
-	if err = errors.Join(err, done()); err != nil {
+	err := l.bounded(ctx, text, func(_ context.Context, db *gorm.DB, text string) error {
+		return db.Raw(text, where.Args...).Scan(&total).Error
+	})
+	if err != nil {
 		return nil, err
 	}
 	if most > 0 && total > most {

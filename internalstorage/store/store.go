@@ -231,13 +231,30 @@ func (s *Store) fail(ctx context.Context, doing string, err error) error {
 	return wrapped
 }
 
+// failQuery is fail for what a client waits for: where it takes too long, that ends as if the
+// client had a deadline.
+func (s *Store) failQuery(ctx context.Context, doing string, err error) error {
+	failed := s.fail(ctx, doing, err)
+	if err == nil || ctx.Err() != nil || s.dialect().Classify(err) != dialect.TooLong {
+		return failed
+	}
+	s.log.Warn("A query was ended, for it took longer than queryTimeout", "err", err)
+	return errors.Join(context.DeadlineExceeded, failed)
+}
+
+// read is Dialect.Read from the pool for reading, for no longer than is allowed.
+func (s *Store) read(ctx context.Context, text string, args []any, most int64, each func(dialect.Scan) (bool, error)) error {
+	d := s.dialect()
+	return dialect.Within(ctx, d, func(ctx context.Context) error { return d.Read(ctx, s.reader, text, args, most, each) })
+}
+
 // Get implements storage.Storage.
 func (s *Store) Get(ctx context.Context, key storage.Key) (storage.Object, error) {
 	// The caller keeps the object: its memory is not taken back.
 	scanner := rows.NewScanner(s.dialect(), s.packer, &rows.Memory{}, rows.Wanted{Document: rows.WholeDocument})
 	where := s.keysCondition(key)
 	var got *storage.Object
-	err := s.dialect().Read(ctx, s.reader, "SELECT "+strings.Join(scanner.Columns, ", ")+" FROM resources WHERE "+where.SQL, where.Args, 1, func(scan dialect.Scan) (bool, error) {
+	err := s.read(ctx, "SELECT "+strings.Join(scanner.Columns, ", ")+" FROM resources WHERE "+where.SQL, where.Args, 1, func(scan dialect.Scan) (bool, error) {
 		o := &storage.Object{}
 		if _, err := scanner.Scan(scan, o); err != nil {
 			return false, err
@@ -249,7 +266,7 @@ func (s *Store) Get(ctx context.Context, key storage.Key) (storage.Object, error
 		return true, nil
 	})
 	if err != nil {
-		return storage.Object{}, s.fail(ctx, "get", err)
+		return storage.Object{}, s.failQuery(ctx, "get", err)
 	}
 	if got == nil {
 		return storage.Object{}, fmt.Errorf("%s: %w", key, storage.ErrNotFound)
