@@ -46,6 +46,11 @@ func (sqlite) Open(c *config.Config, options *gorm.Config) (reader, writer *gorm
 	if err != nil {
 		return nil, nil, fmt.Errorf("sqlite: dsn: %w", err)
 	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%s: %w", file, err)
+		}
+	}()
 	for key, value := range map[string]string{
 		"_journal_mode": "WAL", "_busy_timeout": "10000", "_synchronous": "NORMAL", "_txlock": "immediate",
 	} {
