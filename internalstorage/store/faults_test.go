@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/stretchr/testify/require"
 
 	"clusterpedia.io/internalstorage/store"
@@ -23,6 +24,8 @@ type faulty struct {
 	db     *sql.DB
 	// lockLimit is a parameter of the DSN that ends the wait for a lock after a moment.
 	lockLimit string
+	// user is whom asUser has made.
+	user string
 	// kill ends all other connections to the database.
 	kill func(t *testing.T)
 	// readOnly and crowded make what follows fail; each returns how to end that.
@@ -69,9 +72,34 @@ func faultyDatabases() map[string]func(*testing.T) *faulty {
 				}
 				require.NoError(t, rows.Err())
 			}
+			f.crowded = func(t *testing.T) string {
+				t.Helper()
+				f.exec(t, "ALTER USER "+f.user+" WITH MAX_USER_CONNECTIONS 1")
+				f.kill(t)
+				// Who is connected to another database is not ended.
+				other, err := sql.Open("mysql", regexp.MustCompile(`\)/[^?]*`).ReplaceAllString(f.config["dsn"].(string), ")/information_schema"))
+				require.NoError(t, err)
+				t.Cleanup(func() { require.NoError(t, other.Close()) })
+				require.NoError(t, eventually(func() error { return other.PingContext(t.Context()) }))
+				return "ALTER USER " + f.user + " WITH MAX_USER_CONNECTIONS 0"
+			}
 			return f
 		},
 	}
+}
+
+// asUser has the storage layer be a user of MariaDB who has all rights in its database, and
+// none beyond. The limit has the server count his connections.
+func (f *faulty) asUser(t *testing.T) {
+	t.Helper()
+	config, err := mysql.ParseDSN(f.config["dsn"].(string))
+	require.NoError(t, err)
+	f.user = strings.ReplaceAll(config.DBName, "test_", "user_")
+	f.exec(t, "CREATE USER "+f.user+" IDENTIFIED BY 'secret' WITH MAX_USER_CONNECTIONS 100")
+	t.Cleanup(func() { f.exec(t, "DROP USER "+f.user) })
+	f.exec(t, "GRANT ALL ON "+config.DBName+".* TO "+f.user)
+	config.User, config.Passwd = f.user, "secret"
+	f.config["dsn"] = config.FormatDSN()
 }
 
 func (f *faulty) open(t *testing.T, driver string) {
@@ -175,16 +203,26 @@ func TestFaults(t *testing.T) {
 				t.Logf("%d of 40 calls failed", failed)
 				require.NoError(t, eventually(func() error { return st.Apply(t.Context(), w, putPods(1)) }))
 			})
-			for kind, of := range map[string]func(*faulty) func(*testing.T) string{
-				"a server that only reads":     func(f *faulty) func(*testing.T) string { return f.readOnly },
-				"a server without connections": func(f *faulty) func(*testing.T) string { return f.crowded },
+			for kind, x := range map[string]struct {
+				disturb func(*faulty) func(*testing.T) string
+				codes   map[string]string
+			}{
+				"a server that only reads": {
+					func(f *faulty) func(*testing.T) string { return f.readOnly }, map[string]string{"PostgreSQL": "25006"}, // MariaDB: TestServerFaults
+				},
+				"a server without connections": {
+					func(f *faulty) func(*testing.T) string { return f.crowded }, map[string]string{"PostgreSQL": "53300", "MariaDB": "1226"},
+				},
 			} {
+				if x.codes[name] == "" {
+					continue
+				}
 				t.Run(kind, func(t *testing.T) {
 					t.Parallel()
 					f := fresh(t)
-					disturb := of(f)
-					if disturb == nil {
-						t.Skip("only an administrator of the server can do that; see TestClassify")
+					disturb := x.disturb(f)
+					if name == "MariaDB" {
+						f.asUser(t)
 					}
 					st := f.store(t, "")
 					require.NoError(t, st.Apply(t.Context(), w, putPods(1)))
@@ -194,6 +232,7 @@ func TestFaults(t *testing.T) {
 						err = st.Apply(t.Context(), w, putPods(1))
 						retryable(t, err)
 					}
+					require.ErrorContains(t, err, x.codes[name])
 					f.exec(t, undo)
 					f.kill(t)
 					require.NoError(t, eventually(func() error { return st.Apply(t.Context(), w, putPods(1)) }))
