@@ -16,7 +16,8 @@ import (
 var errTooLong = errors.New("it took longer than queryTimeout")
 
 // Within calls query, which reads for a client, with a context that ends after the dialect's
-// limit. An error that query then returns is classified as TooLong, and not as one of ctx.
+// limit; the wait for a connection counts. An error that query then returns is classified as
+// TooLong, and not as one of ctx.
 func Within(ctx context.Context, d Dialect, query func(context.Context) error) error {
 	limit := d.Limit()
 	if limit == 0 {
