@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -91,19 +92,34 @@ type Postgres struct {
 	FieldIndex bool `json:"fieldIndex"`
 }
 
-// Log chooses what the database layer logs. The log goes to the server's own.
+// Log chooses what the database layer logs: with Logger.Filename to that file, unless Stdout is
+// true, and else to the server's own log.
 type Log struct {
-	Stdout                    bool            `json:"stdout"`
-	Level                     string          `json:"level"`
-	Colorful                  bool            `json:"colorful"`
-	IgnoreRecordNotFoundError bool            `json:"ignoreRecordNotFoundError"`
-	SlowThreshold             Duration        `json:"slowThreshold"`
-	Logger                    json.RawMessage `json:"logger"`
+	Stdout bool   `json:"stdout"`
+	Level  string `json:"level"`
+	// Colorful is of no use: no log here has colours.
+	Colorful                  bool `json:"colorful"`
+	IgnoreRecordNotFoundError bool `json:"ignoreRecordNotFoundError"`
+	// SlowThreshold is from when on a statement is slow; 0 means 200 ms.
+	SlowThreshold Duration `json:"slowThreshold"`
+	Logger        *LogFile `json:"logger"`
+}
+
+// LogFile is a file that is put aside when it is large.
+type LogFile struct {
+	Filename string `json:"filename"`
+	// MaxSize is in MB, MaxAge in days; 0 means 100 MB, and that files stay.
+	MaxSize    int  `json:"maxsize"`
+	MaxAge     int  `json:"maxage"`
+	MaxBackups int  `json:"maxbackups"`
+	LocalTime  bool `json:"localtime"`
+	Compress   bool `json:"compress"`
 }
 
 // Metrics switches metrics off.
 type Metrics struct {
-	Disable                bool     `json:"disable"`
+	Disable bool `json:"disable"`
+	// DBStatsRefreshInterval is of no use: metrics are read when they are asked for.
 	DBStatsRefreshInterval Duration `json:"dbStatsRefreshInterval"`
 }
 
@@ -181,7 +197,32 @@ func Read(s storage.Settings) (*Config, error) {
 		}
 	}
 	c.applyEnvironment(os.Getenv)
-	return c, c.complete()
+	if err := c.complete(); err != nil {
+		return nil, err
+	}
+	if s.Logger != nil {
+		c.warn(s.Logger)
+	}
+	return c, nil
+}
+
+// warn tells of keys that do not what they seem to.
+func (c *Config) warn(log *slog.Logger) {
+	if c.Type != "mysql" {
+		return
+	}
+	if p := c.MySQL.ParseTime; p != nil && !*p {
+		log.Warn("mysql.parseTime: false is ignored, times are needed as such; remove the key")
+	}
+	if c.DSN != "" {
+		return
+	}
+	if zone := c.MySQL.Loc; zone != "" && zone != "UTC" {
+		log.Info("Times are stored in the zone of mysql.loc; v0.9 ignored the key: if it wrote this database, remove the key", "mysql.loc", zone)
+	}
+	if c.SSLMode == "" && c.SSLCertFile+c.SSLKeyFile+c.SSLRootCertFile != "" {
+		log.Warn("The connection to the database is not encrypted: certificates are configured, but no sslMode; set it, to verify-full for example")
+	}
 }
 
 // unknownKeys warns of the first key that nobody reads, or refuses it.

@@ -253,7 +253,11 @@ func For(c *config.Config) (Dialect, error) {
 	case "postgres":
 		return postgres{recoverable: c.Postgres.RecoverableErrCodes, timeout: c.Timeout(), fieldIndex: c.Postgres.FieldIndex, orders: c.OrderIndexes}, nil
 	case "mysql":
-		return mysql{recoverable: c.MySQL.RecoverableErrNumbers, timeout: c.Timeout(), orders: c.OrderIndexes}, nil
+		zone, err := mysqlLocation(c)
+		if err != nil {
+			return nil, err
+		}
+		return mysql{recoverable: c.MySQL.RecoverableErrNumbers, timeout: c.Timeout(), loc: zone, orders: c.OrderIndexes}, nil
 	}
 	return nil, fmt.Errorf("not support storage type: %s", c.Type)
 }

@@ -3,12 +3,8 @@ package dialect
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -31,6 +27,8 @@ type mysql struct {
 	recoverable []int
 	// timeout bounds queries; 0: nothing does.
 	timeout time.Duration
+	// loc is the zone of columns with times; nil is UTC.
+	loc *time.Location
 	// mariadb says that the server is MariaDB.
 	mariadb bool
 	// adopted says that the table is one of an older release, whose columns ignore
@@ -63,130 +61,6 @@ func (mysql) Open(c *config.Config, options *gorm.Config) (reader, writer *gorm.
 		pool.SetConnMaxIdleTime(idleConnectionLimit / 2) // before the server closes it
 	}
 	return db, db, err
-}
-
-func mysqlConfig(c *config.Config) (*mysqldriver.Config, error) {
-	m := mysqldriver.NewConfig()
-	if c.DSN != "" {
-		parsed, err := mysqldriver.ParseDSN(c.DSN)
-		if err != nil {
-			return nil, fmt.Errorf("mysql: dsn: %w", err)
-		}
-		m = parsed
-		if m.Passwd == "" {
-			m.Passwd = string(c.Password)
-		}
-	} else {
-		if c.Database == "" {
-			return nil, errors.New("mysql: database name is required")
-		}
-		m.Net, m.User, m.Passwd, m.DBName = "tcp", string(c.User), string(c.Password), string(c.Database)
-		if c.Network != "" {
-			m.Net = c.Network
-		}
-		m.Addr = string(c.Host)
-		if m.Net == "tcp" {
-			m.Addr = net.JoinHostPort(string(c.Host), string(c.Port))
-		}
-		m.Params = map[string]string{}
-		for key, value := range c.Params {
-			m.Params[key] = string(value)
-		}
-		setMySQLOptions(m, c.MySQL)
-		if err := setMySQLTLS(m, c); err != nil {
-			return nil, err
-		}
-	}
-	m.ParseTime, m.Loc, m.Logger = true, time.UTC, &mysqldriver.NopLogger{} // what it would log, it also returns
-	if _, ok := m.Params["wait_timeout"]; !ok {
-		if m.Params == nil {
-			m.Params = map[string]string{}
-		}
-		// MySQL knows no limit for transactions alone, and takes that of MariaDB for a comment.
-		m.Params["wait_timeout"] = fmt.Sprintf("%.0f /*M!100300 , idle_transaction_timeout=%.0f */", idleConnectionLimit.Seconds(), idleLimit.Seconds())
-	}
-	return m, nil
-}
-
-func setMySQLOptions(m *mysqldriver.Config, o config.MySQL) {
-	m.Timeout, m.ReadTimeout, m.WriteTimeout = time.Duration(o.DialTimeout), time.Duration(o.ReadTimeout), time.Duration(o.WriteTimeout)
-	m.ServerPubKey = o.ServerPubKey
-	if o.MaxAllowedPacket != nil {
-		m.MaxAllowedPacket = *o.MaxAllowedPacket
-	}
-	for option, value := range map[*bool]*bool{
-		&m.AllowAllFiles: o.AllowAllFiles, &m.AllowCleartextPasswords: o.AllowCleartextPasswords, &m.AllowNativePasswords: o.AllowNativePasswords,
-		&m.AllowOldPasswords: o.AllowOldPasswords, &m.CheckConnLiveness: o.CheckConnLiveness, &m.ClientFoundRows: o.ClientFoundRows,
-		&m.ColumnsWithAlias: o.ColumnsWithAlias, &m.InterpolateParams: o.InterpolateParams, &m.MultiStatements: o.MultiStatements,
-		&m.RejectReadOnly: o.RejectReadOnly,
-	} {
-		if value != nil {
-			*option = *value
-		}
-	}
-}
-
-// setMySQLTLS knows the modes of PostgreSQL, and those of the driver.
-func setMySQLTLS(m *mysqldriver.Config, c *config.Config) error {
-	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: string(c.Host)}
-	switch mode := c.SSLMode; mode {
-	case "", "disable", "false":
-		return nil
-	case "allow", "prefer", "skip-verify":
-		t.InsecureSkipVerify = true
-	case "require", "verify-ca":
-		// The chain is checked, the host's name is not.
-		t.InsecureSkipVerify = true
-		if mode == "verify-ca" || c.SSLRootCertFile == "" {
-			t.VerifyPeerCertificate = func(raw [][]byte, _ [][]*x509.Certificate) error { return verifyChain(raw, t.RootCAs) }
-		}
-	case "verify-full":
-	default:
-		return errors.New("sslmode is invalid")
-	}
-	if c.SSLRootCertFile != "" {
-		ca, err := os.ReadFile(c.SSLRootCertFile)
-		if err != nil {
-			return fmt.Errorf("unable to read CA file: %w", err)
-		}
-		t.RootCAs = x509.NewCertPool()
-		if !t.RootCAs.AppendCertsFromPEM(ca) {
-			return fmt.Errorf("unable to add CA to cert pool: %s holds no certificate", c.SSLRootCertFile)
-		}
-	}
-	if (c.SSLCertFile == "") != (c.SSLKeyFile == "") {
-		return errors.New(`both "sslcert" and "sslkey" are required`)
-	}
-	if c.SSLCertFile != "" {
-		pair, err := tls.LoadX509KeyPair(c.SSLCertFile, c.SSLKeyFile)
-		if err != nil {
-			return fmt.Errorf("unable to read cert or key: %w", err)
-		}
-		t.Certificates = []tls.Certificate{pair}
-	}
-	m.TLS = t
-	return nil
-}
-
-func verifyChain(raw [][]byte, roots *x509.CertPool) error {
-	options := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
-	var leaf *x509.Certificate
-	for i, der := range raw {
-		certificate, err := x509.ParseCertificate(der)
-		if err != nil {
-			return err
-		}
-		if i == 0 {
-			leaf = certificate
-		} else {
-			options.Intermediates.AddCert(certificate)
-		}
-	}
-	if leaf == nil {
-		return errors.New("the server has no certificate")
-	}
-	_, err := leaf.Verify(options)
-	return err
 }
 
 func (mysql) KeyType() string { return `varbinary(253)` }
@@ -346,26 +220,37 @@ func (d mysql) Upsert(columns, keep []string) string {
 	return "ON DUPLICATE KEY UPDATE " + strings.Join(set, ", ")
 }
 
+// zone is where the clock is that columns with times show.
+func (d mysql) zone() *time.Location {
+	if d.loc == nil {
+		return time.UTC
+	}
+	return d.loc
+}
+
 // noTime stands for the zero time, which the driver takes for the date of zeros that
-// strict servers refuse.
-var noTime = time.Date(1, 1, 1, 0, 0, 0, int(2*time.Millisecond), time.UTC)
+// strict servers refuse. In any zone it is what NoTime is.
+func (d mysql) noTime() time.Time {
+	return time.Date(1, 1, 1, 0, 0, 0, int(2*time.Millisecond), d.zone())
+}
 
 // Time keeps to the years that the driver takes, and off what the server would round
 // up.
-func (mysql) Time(t time.Time) time.Time {
-	switch t = t.UTC().Truncate(time.Microsecond); {
+func (d mysql) Time(t time.Time) time.Time {
+	none := d.noTime()
+	switch t = t.In(d.zone()).Truncate(time.Microsecond); {
 	case t.IsZero():
-		return noTime
-	case t.Before(noTime):
-		return noTime.Add(-time.Millisecond)
+		return none
+	case t.Before(none):
+		return none.Add(-time.Millisecond)
 	case t.Year() > 9999:
-		return time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+		return time.Date(9999, 12, 31, 23, 59, 59, 0, d.zone())
 	}
 	return t
 }
 
-func (mysql) FromTime(t time.Time) time.Time {
-	if t.Equal(noTime) {
+func (d mysql) FromTime(t time.Time) time.Time {
+	if t.Equal(d.noTime()) {
 		return time.Time{}
 	}
 	return t.UTC()

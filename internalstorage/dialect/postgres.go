@@ -3,6 +3,7 @@ package dialect
 import (
 	"bufio"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -40,31 +41,36 @@ type postgres struct {
 func (postgres) Name() string { return "postgres" }
 
 func (postgres) Open(c *config.Config, options *gorm.Config) (reader, writer *gorm.DB, err error) {
-	dsn, err := postgresDSN(c)
+	native, err := postgresConfig(c)
 	if err != nil {
 		return nil, nil, err
 	}
-	if writer, err = connect(driver.New(driver.Config{DSN: dsn}), options, c); err != nil {
+	if writer, err = connectPostgres(stdlib.OpenDB(*native), options, c); err != nil {
 		return nil, nil, err
 	}
-	native, err := pgx.ParseConfig(dsn)
-	if err == nil {
-		native.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
-			return pgproto3.NewFrontend(bufio.NewReaderSize(r, readSize), w)
-		}
-		native.DialFunc = gatherOn(native.DialFunc)
-		// Only readers wait for what a client asks for.
-		settings := fmt.Sprintf("SET statement_timeout = %d; %s", c.Timeout().Milliseconds(), seekCost)
-		pool := stdlib.OpenDB(*native, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
-			_, err := conn.PgConn().Exec(ctx, settings).ReadAll()
-			return err
-		}))
-		reader, err = connect(driver.New(driver.Config{Conn: pool}), options, c)
+	native = native.Copy()
+	native.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+		return pgproto3.NewFrontend(bufio.NewReaderSize(r, readSize), w)
 	}
+	native.DialFunc = gatherOn(native.DialFunc)
+	// Only readers wait for what a client asks for.
+	settings := fmt.Sprintf("SET statement_timeout = %d; %s", c.Timeout().Milliseconds(), seekCost)
+	reader, err = connectPostgres(stdlib.OpenDB(*native, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.PgConn().Exec(ctx, settings).ReadAll()
+		return err
+	})), options, c)
 	if err != nil {
 		return nil, nil, errors.Join(err, closePool(writer))
 	}
 	return reader, writer, nil
+}
+
+func connectPostgres(pool *sql.DB, options *gorm.Config, c *config.Config) (*gorm.DB, error) {
+	db, err := connect(driver.New(driver.Config{Conn: pool}), options, c)
+	if err != nil {
+		return nil, errors.Join(err, pool.Close())
+	}
+	return db, nil
 }
 
 // readSize is how many bytes are read from a reader's connection at once; the driver
@@ -82,44 +88,6 @@ func closePool(db *gorm.DB) error {
 		return err
 	}
 	return pool.Close()
-}
-
-// postgresDSN joins the connection keys in the keyword syntax of libpq.
-func postgresDSN(c *config.Config) (string, error) {
-	quote := func(v string) string {
-		return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(v) + "'"
-	}
-	if c.DSN != "" {
-		isURL := strings.HasPrefix(c.DSN, "postgres://") || strings.HasPrefix(c.DSN, "postgresql://")
-		if c.Password == "" || isURL || strings.Contains(c.DSN, "password") {
-			return c.DSN, nil
-		}
-		return c.DSN + " password=" + quote(string(c.Password)), nil
-	}
-	if c.Database == "" {
-		return "", errors.New("postgres: database name is required")
-	}
-	var parts []string
-	for _, p := range [][2]string{
-		{"host", string(c.Host)},
-		{"port", string(c.Port)},
-		{"user", string(c.User)},
-		{"password", string(c.Password)},
-		{"dbname", string(c.Database)},
-		{"sslmode", c.SSLMode},
-		{"sslcert", c.SSLCertFile},
-		{"sslkey", c.SSLKeyFile},
-		{"sslrootcert", c.SSLRootCertFile},
-	} {
-		if p[1] != "" {
-			parts = append(parts, p[0]+"="+quote(p[1]))
-		}
-	}
-	for key, value := range c.Params {
-		parts = append(parts, key+"="+quote(string(value)))
-	}
-	slices.Sort(parts)
-	return strings.Join(parts, " "), nil
 }
 
 func (postgres) KeyType() string { return `varchar(253) COLLATE "C"` }
