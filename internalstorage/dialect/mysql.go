@@ -241,8 +241,10 @@ func (d mysql) Time(t time.Time) time.Time {
 	switch t = t.In(d.zone()).Truncate(time.Microsecond); {
 	case t.IsZero():
 		return none
-	case t.Before(none):
+	case t.Before(time.Time{}):
 		return none.Add(-time.Millisecond)
+	case !t.After(none): // west of Greenwich the clock was still in the year before
+		return none.Add(time.Millisecond)
 	case t.Year() > 9999:
 		return time.Date(9999, 12, 31, 23, 59, 59, 0, d.zone())
 	}

@@ -2,6 +2,8 @@
 package main
 
 import (
+	_ "time/tzdata" // images have no zones, and mysql.loc names one
+
 	"clusterpedia.io/internalstorage/store"
 	"clusterpedia.io/storage-api/storage"
 )
