@@ -268,7 +268,7 @@ func KeyColumns() []string {
 }
 
 // connect opens a pool of connections within its bounds.
-func connect(dialector gorm.Dialector, options *gorm.Config, c *config.Config) (*gorm.DB, error) {
+func connect(dialector gorm.Dialector, options *gorm.Config, bounds config.ConnPool) (*gorm.DB, error) {
 	db, err := gorm.Open(dialector, options)
 	if err != nil {
 		return nil, err
@@ -277,21 +277,45 @@ func connect(dialector gorm.Dialector, options *gorm.Config, c *config.Config) (
 	if err != nil {
 		return nil, err
 	}
-	setPool(pool, c)
+	setPool(pool, bounds.MaxOpenConns)
+	pool.SetConnMaxLifetime(time.Duration(bounds.ConnMaxLifetime))
 	return db, nil
 }
 
 // setPool keeps all connections when they fall idle; Trim closes those that are too many.
-func setPool(pool *sql.DB, c *config.Config) {
-	pool.SetMaxIdleConns(c.ConnPool.MaxOpenConns)
-	pool.SetMaxOpenConns(c.ConnPool.MaxOpenConns)
-	pool.SetConnMaxLifetime(time.Duration(c.ConnPool.ConnMaxLifetime))
+func setPool(pool *sql.DB, most int) {
+	pool.SetMaxOpenConns(most)
+	pool.SetMaxIdleConns(most)
 }
 
 // Trim closes the connections of a pool that are idle, but for some.
 func Trim(pool *sql.DB, keep int) {
 	pool.SetMaxIdleConns(keep)
 	pool.SetMaxIdleConns(pool.Stats().MaxOpenConnections)
+}
+
+// shares splits connections between a pool for reading and one for writing, which gets one at
+// least. Before the first write the latter needs one to change the schema, which may take long,
+// and one to look at it.
+func shares(most int, writes bool) (reader, writer int) {
+	reader = most - 2
+	if writes {
+		reader = most / 4
+	}
+	reader = max(reader, 1)
+	return reader, max(most-reader, 1)
+}
+
+// Share moves connections from the pool for reading to that for writing, unless that has a
+// single one: SQLite takes no more, and with so few there are none to be moved.
+func Share(reader, writer *sql.DB) {
+	have := writer.Stats().MaxOpenConnections
+	if have == 1 {
+		return
+	}
+	r, w := shares(reader.Stats().MaxOpenConnections+have, true)
+	setPool(reader, r)
+	setPool(writer, w)
 }
 
 // values binds texts as a list in parentheses, each as the placeholder says.

@@ -52,7 +52,7 @@ func (mysql) Open(c *config.Config, options *gorm.Config) (reader, writer *gorm.
 	if err != nil {
 		return nil, nil, err
 	}
-	db, err := connect(driver.New(driver.Config{DSNConfig: dsn, SkipInitializeWithVersion: true}), options, c)
+	db, err := connect(driver.New(driver.Config{DSNConfig: dsn, SkipInitializeWithVersion: true}), options, c.ConnPool)
 	if err != nil {
 		return nil, nil, err
 	}

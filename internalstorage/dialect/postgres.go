@@ -45,7 +45,9 @@ func (postgres) Open(c *config.Config, options *gorm.Config) (reader, writer *go
 	if err != nil {
 		return nil, nil, err
 	}
-	if writer, err = connectPostgres(stdlib.OpenDB(*native), options, c); err != nil {
+	reading, writing := c.ConnPool, c.ConnPool
+	reading.MaxOpenConns, writing.MaxOpenConns = shares(c.ConnPool.MaxOpenConns, false)
+	if writer, err = connectPostgres(stdlib.OpenDB(*native), options, writing); err != nil {
 		return nil, nil, err
 	}
 	native = native.Copy()
@@ -58,15 +60,15 @@ func (postgres) Open(c *config.Config, options *gorm.Config) (reader, writer *go
 	reader, err = connectPostgres(stdlib.OpenDB(*native, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.PgConn().Exec(ctx, settings).ReadAll()
 		return err
-	})), options, c)
+	})), options, reading)
 	if err != nil {
 		return nil, nil, errors.Join(err, closePool(writer))
 	}
 	return reader, writer, nil
 }
 
-func connectPostgres(pool *sql.DB, options *gorm.Config, c *config.Config) (*gorm.DB, error) {
-	db, err := connect(driver.New(driver.Config{Conn: pool}), options, c)
+func connectPostgres(pool *sql.DB, options *gorm.Config, bounds config.ConnPool) (*gorm.DB, error) {
+	db, err := connect(driver.New(driver.Config{Conn: pool}), options, bounds)
 	if err != nil {
 		return nil, errors.Join(err, pool.Close())
 	}

@@ -58,12 +58,10 @@ func (sqlite) Open(c *config.Config, options *gorm.Config) (reader, writer *gorm
 			params.Set(key, value)
 		}
 	}
-	single := *c
-	single.ConnPool = config.ConnPool{MaxIdleConns: 1, MaxOpenConns: 1}
 	// Of two servers that start on a new file at once, one makes it a WAL file; for that
 	// SQLite does not let the other wait, whatever its busy timeout.
 	for deadline := time.Now().Add(walLimit); ; <-time.After(walLimit / 1000) {
-		writer, err = connect(driver.Open(file+"?"+params.Encode()), options, &single)
+		writer, err = connect(driver.Open(file+"?"+params.Encode()), options, config.ConnPool{MaxOpenConns: 1})
 		if e, ok := errors.AsType[sqlite3.Error](err); !ok || e.Code != sqlite3.ErrBusy || time.Now().After(deadline) {
 			break
 		}
@@ -74,9 +72,11 @@ func (sqlite) Open(c *config.Config, options *gorm.Config) (reader, writer *gorm
 	if strings.Contains(file, ":memory:") || params.Get("mode") == "memory" {
 		return writer, writer, nil
 	}
+	reading := c.ConnPool
+	reading.MaxOpenConns = max(reading.MaxOpenConns-1, 1)
 	params.Set("_query_only", "true")
 	params.Del("_txlock")
-	if reader, err = connect(driver.Open(file+"?"+params.Encode()), options, c); err != nil {
+	if reader, err = connect(driver.Open(file+"?"+params.Encode()), options, reading); err != nil {
 		if pool, poolErr := writer.DB(); poolErr == nil {
 			_ = pool.Close()
 		}

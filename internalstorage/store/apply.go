@@ -119,6 +119,7 @@ func (s *Store) transaction(ctx context.Context, w storage.Writer, fn func(*gorm
 
 // retried runs a transaction, and again if it met another one.
 func (s *Store) retried(ctx context.Context, transaction func() error) error {
+	s.shared.Do(s.share)
 	for attempt := 1; ; attempt++ {
 		err := transaction()
 		if err == nil || attempt == attempts || s.dialect().Classify(err) != dialect.Conflict {

@@ -35,3 +35,9 @@ func (s *Store) Setting(ctx context.Context, text string) (value string, err err
 
 // Reader returns the pool of those who read, with its settings.
 func (s *Store) Reader() (*sql.DB, error) { return s.reader.DB() }
+
+// Pools returns the pools of those who read and of those who write.
+func (s *Store) Pools() (reader, writer *sql.DB) {
+	pools := s.pools()
+	return pools[0], pools[len(pools)-1]
+}

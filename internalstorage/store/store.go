@@ -4,11 +4,9 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -33,10 +31,12 @@ type Store struct {
 	current atomic.Pointer[dialect.Dialect]
 	// reader and writer may be the same.
 	reader, writer *gorm.DB
-	database       string
-	metrics        bool
-	raw            sqlquery.Raw
-	log            *slog.Logger
+	// shared is called before the first write.
+	shared   sync.Once
+	database string
+	metrics  bool
+	raw      sqlquery.Raw
+	log      *slog.Logger
 	// blocks and rows are the memory of lists; rows holds *[]row.
 	blocks rows.Blocks
 	rows   sync.Pool
@@ -333,48 +333,11 @@ func (s *Store) Close(context.Context) error {
 	s.stop()
 	s.background.Wait()
 	var errs []error
-	for _, db := range []*gorm.DB{s.reader, s.writer} {
-		pool, err := db.DB()
-		if err == nil {
-			err = pool.Close()
-		}
+	for _, pool := range s.pools() {
+		err := pool.Close()
 		if !errors.Is(err, driver.ErrBadConn) { // the server was faster
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// WriteMetrics implements storage.MetricsWriter.
-func (s *Store) WriteMetrics(w io.Writer) error {
-	if !s.metrics {
-		return nil
-	}
-	pool, err := s.reader.DB()
-	if err != nil {
-		return err
-	}
-	return writeStats(w, s.database, pool.Stats())
-}
-
-func writeStats(w io.Writer, database string, stats sql.DBStats) error {
-	for _, m := range []struct {
-		name, help string
-		value      float64
-	}{
-		{"max_open_connections", "Maximum number of open connections to the database.", float64(stats.MaxOpenConnections)},
-		{"open_connections", "The number of established connections both in use and idle.", float64(stats.OpenConnections)},
-		{"in_use", "The number of connections currently in use.", float64(stats.InUse)},
-		{"idle", "The number of idle connections.", float64(stats.Idle)},
-		{"wait_count", "The total number of connections waited for.", float64(stats.WaitCount)},
-		{"wait_duration", "The total time blocked waiting for a new connection, in nanoseconds.", float64(stats.WaitDuration)},
-		{"max_idle_closed", "The total number of connections closed due to SetMaxIdleConns.", float64(stats.MaxIdleClosed)},
-		{"max_lifetime_closed", "The total number of connections closed due to SetConnMaxLifetime.", float64(stats.MaxLifetimeClosed)},
-		{"max_idletime_closed", "The total number of connections closed due to SetConnMaxIdleTime.", float64(stats.MaxIdleTimeClosed)},
-	} {
-		if _, err := fmt.Fprintf(w, "# HELP storage_dbstats_%[1]s %[2]s\n# TYPE storage_dbstats_%[1]s gauge\nstorage_dbstats_%[1]s{db_name=%[3]q} %[4]v\n", m.name, m.help, database, m.value); err != nil {
-			return err
-		}
-	}
-	return nil
 }

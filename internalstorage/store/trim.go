@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"gorm.io/gorm"
-
 	"clusterpedia.io/internalstorage/dialect"
 )
 
@@ -25,10 +23,8 @@ func (s *Store) trim(ctx context.Context, keep int, interval time.Duration) {
 			return
 		case <-tick.C:
 		}
-		for _, db := range []*gorm.DB{s.reader, s.writer} {
-			if pool, err := db.DB(); err == nil {
-				dialect.Trim(pool, keep)
-			}
+		for _, pool := range s.pools() {
+			dialect.Trim(pool, keep)
 		}
 	}
 }

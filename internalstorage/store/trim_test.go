@@ -18,7 +18,7 @@ import (
 // configured.
 func TestTrim(t *testing.T) {
 	t.Parallel()
-	text, err := json.Marshal(map[string]any{"type": "sqlite", "dsn": filepath.Join(t.TempDir(), "test.db"), "connPool": map[string]int{"maxIdleConns": 3, "maxOpenConns": 9}})
+	text, err := json.Marshal(map[string]any{"type": "sqlite", "dsn": filepath.Join(t.TempDir(), "test.db"), "connPool": map[string]int{"maxIdleConns": 3, "maxOpenConns": 10}})
 	require.NoError(t, err)
 	opened, err := Open(t.Context(), storage.Settings{ConfigPath: "test.yaml", Config: text})
 	require.NoError(t, err)
