@@ -50,6 +50,20 @@ func (k Kind) Variable() string {
 	}
 }
 
+// DirVariable is the environment variable by which they learn the server's directory, where its
+// socket is, in data, and tls with ca.crt, client.crt and client.key. The server's certificate is
+// for localhost alone. Empty for GoMySQL, which has neither.
+func (k Kind) DirVariable() string {
+	switch k {
+	case PostgreSQL:
+		return "TEST_POSTGRES_DIR"
+	case MariaDB:
+		return "TEST_MYSQL_DIR"
+	default:
+		return ""
+	}
+}
+
 const (
 	host = "127.0.0.1"
 	// role is the name and the password of the user that tests are.
@@ -87,6 +101,7 @@ type Server struct {
 	Port           int
 	User, Password string
 
+	dir     string
 	process *process.Process
 	// client runs one statement, as argument, in a database.
 	client func(ctx context.Context, database, statement string) *exec.Cmd
@@ -117,7 +132,7 @@ func start(ctx context.Context, kind Kind, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Kind: kind, Host: host, Port: port, User: role, Password: role}
+	s := &Server{dir: dir, Kind: kind, Host: host, Port: port, User: role, Password: role}
 	switch kind {
 	case PostgreSQL:
 		err = s.startPostgres(ctx, dir, o.Args)
@@ -166,6 +181,9 @@ func (s *Server) address() string { return net.JoinHostPort(s.Host, strconv.Itoa
 
 // Process returns the server's process, to provoke faults.
 func (s *Server) Process() *process.Process { return s.process }
+
+// Dir returns the server's directory.
+func (s *Server) Dir() string { return s.dir }
 
 // Stop stops the server. Its data stays, but for GoMySQL's.
 func (s *Server) Stop() error {

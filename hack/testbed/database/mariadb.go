@@ -24,6 +24,9 @@ func (s *Server) startMariaDB(ctx context.Context, dir string, args []string) er
 	if err != nil {
 		return err
 	}
+	if err := makeTLS(dir, account); err != nil {
+		return err
+	}
 	data, err := initialize(ctx, dir, account, func(path string) []string {
 		return []string{
 			filepath.Join(tools, "mariadb-install-db"), "--no-defaults", "--datadir=" + path,
@@ -47,6 +50,7 @@ func (s *Server) startMariaDB(ctx context.Context, dir string, args []string) er
 			"--bind-address=" + s.Host, "--port=" + strconv.Itoa(s.Port), "--skip-name-resolve",
 			// Both are relative to the data: a socket's path must be short.
 			"--socket=socket", "--pid-file=pid",
+			"--ssl-ca=" + filepath.Join(dir, tlsDir, "ca.crt"), "--ssl-cert=" + filepath.Join(dir, tlsDir, "server.crt"), "--ssl-key=" + filepath.Join(dir, tlsDir, "server.key"),
 			"--max-connections=" + connections, "--max-allowed-packet=64M",
 			"--character-set-server=utf8mb4", "--collation-server=utf8mb4_general_ci",
 			// What is committed survives the server's death, but not the machine's.
@@ -64,7 +68,7 @@ func (s *Server) startMariaDB(ctx context.Context, dir string, args []string) er
 
 func mysqlClient(program string, s *Server) func(ctx context.Context, database, statement string) *exec.Cmd {
 	return func(ctx context.Context, database, statement string) *exec.Cmd {
-		cmd := exec.CommandContext(ctx, program, "--no-defaults", "--batch", "--skip-column-names", "--connect-timeout=10", "--protocol=TCP",
+		cmd := exec.CommandContext(ctx, program, "--no-defaults", "--batch", "--skip-column-names", "--connect-timeout=10", "--protocol=TCP", "--skip-ssl",
 			"--host="+s.Host, "--port="+strconv.Itoa(s.Port), "--user="+s.User, "--database="+database, "--execute="+statement)
 		cmd.Env = append(os.Environ(), "MYSQL_PWD="+s.Password)
 		return cmd

@@ -36,6 +36,9 @@ func (s *Server) startPostgres(ctx context.Context, dir string, args []string) e
 	if err != nil {
 		return err
 	}
+	if err := makeTLS(dir, account); err != nil {
+		return err
+	}
 	secret := filepath.Join(dir, "password")
 	if err := os.WriteFile(secret, []byte(s.Password), 0o644); err != nil {
 		return err
@@ -57,7 +60,11 @@ func (s *Server) startPostgres(ctx context.Context, dir string, args []string) e
 		Name: string(s.Kind), Dir: dir, User: account, Env: temporary(dir),
 		Command: append([]string{
 			filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(s.Port),
-			"-c", "listen_addresses=" + s.Host, "-c", "unix_socket_directories=", "-c", "max_connections=" + connections,
+			"-c", "listen_addresses=" + s.Host, "-c", "max_connections=" + connections,
+			// It is relative to the data: a socket's path must be short.
+			"-c", "unix_socket_directories=.",
+			"-c", "ssl=on", "-c", "ssl_ca_file=" + filepath.Join(dir, tlsDir, "ca.crt"),
+			"-c", "ssl_cert_file=" + filepath.Join(dir, tlsDir, "server.crt"), "-c", "ssl_key_file=" + filepath.Join(dir, tlsDir, "server.key"),
 			// What is committed survives the server's death, but not the machine's.
 			"-c", "fsync=off", "-c", "full_page_writes=off",
 		}, args...),
@@ -93,6 +100,6 @@ func (s *Server) psql(ctx context.Context, bin, role, database, statement string
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(bin, "psql"), "--no-psqlrc", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1",
 		"--host", s.Host, "--port", strconv.Itoa(s.Port), "--username", role, "--dbname", database, "--command", statement)
-	cmd.Env = append(os.Environ(), "PGPASSWORD="+s.Password, "PGCONNECT_TIMEOUT=10")
+	cmd.Env = append(os.Environ(), "PGPASSWORD="+s.Password, "PGCONNECT_TIMEOUT=10", "PGSSLMODE=disable")
 	return cmd
 }

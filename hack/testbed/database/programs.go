@@ -57,22 +57,30 @@ func account(dir, name, debianPackage string) (string, error) {
 	if os.Getuid() != 0 {
 		return "", nil
 	}
+	if err := give(dir, name); err != nil {
+		return "", fmt.Errorf("the server refuses to run as root, and its own user is missing (Debian package %s makes it): %w", debianPackage, err)
+	}
+	return name, passable(filepath.Dir(dir), name)
+}
+
+// give makes a user the owner of a file, if this process is root.
+func give(path, name string) error {
+	if os.Getuid() != 0 {
+		return nil
+	}
 	u, err := user.Lookup(name)
 	if err != nil {
-		return "", fmt.Errorf("the server refuses to run as root, and its own user is missing (Debian package %s makes it): %w", debianPackage, err)
+		return err
 	}
 	uid, err := strconv.Atoi(u.Uid)
 	if err != nil {
-		return "", err
+		return err
 	}
 	gid, err := strconv.Atoi(u.Gid)
 	if err != nil {
-		return "", err
+		return err
 	}
-	if err := os.Chown(dir, uid, gid); err != nil {
-		return "", err
-	}
-	return name, passable(filepath.Dir(dir), name)
+	return os.Chown(path, uid, gid)
 }
 
 // passable lets other users pass through dir and the directories above.

@@ -52,6 +52,9 @@ func (t *testbed) databases(ctx context.Context, args []string) (err error) {
 	env := append(environment(), "PWD="+where)
 	for _, s := range servers {
 		env = append(env, s.Kind.Variable()+"="+s.DSN)
+		if name := s.Kind.DirVariable(); name != "" {
+			env = append(env, name+"="+s.Dir())
+		}
 	}
 	return t.command(ctx, where, env, f.Args())
 }
