@@ -3,6 +3,7 @@ package dialect
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"errors"
 	"fmt"
 	"regexp"
@@ -47,20 +48,24 @@ type mysql struct {
 
 func (mysql) Name() string { return "mysql" }
 
+// Open gives gorm the connections: of what the driver is told, gorm would pass on only what a DSN
+// can say, which is nothing of certificates.
 func (mysql) Open(c *config.Config, options *gorm.Config) (reader, writer *gorm.DB, err error) {
-	dsn, err := mysqlConfig(c)
+	native, err := mysqlConfig(c)
 	if err != nil {
 		return nil, nil, err
 	}
-	db, err := connect(driver.New(driver.Config{DSNConfig: dsn, SkipInitializeWithVersion: true}), options, c.ConnPool)
+	connector, err := mysqldriver.NewConnector(native)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("mysql: %w", err)
 	}
-	pool, err := db.DB()
-	if err == nil {
-		pool.SetConnMaxIdleTime(idleConnectionLimit / 2) // before the server closes it
+	pool := sql.OpenDB(connector)
+	pool.SetConnMaxIdleTime(idleConnectionLimit / 2) // before the server closes it
+	db, err := connect(driver.New(driver.Config{Conn: pool, SkipInitializeWithVersion: true}), options, c.ConnPool)
+	if err != nil {
+		return nil, nil, errors.Join(err, pool.Close())
 	}
-	return db, db, err
+	return db, db, nil
 }
 
 func (mysql) KeyType() string { return `varbinary(253)` }
