@@ -269,7 +269,11 @@ func KeyColumns() []string {
 
 // connect opens a pool of connections within its bounds.
 func connect(dialector gorm.Dialector, options *gorm.Config, bounds config.ConnPool) (*gorm.DB, error) {
-	db, err := gorm.Open(dialector, options)
+	named, ok := dialector.(savePointer)
+	if !ok {
+		return nil, fmt.Errorf("%s has no save points", dialector.Name())
+	}
+	db, err := gorm.Open(quiet{named}, options)
 	if err != nil {
 		return nil, err
 	}
@@ -281,6 +285,19 @@ func connect(dialector gorm.Dialector, options *gorm.Config, bounds config.ConnP
 	pool.SetConnMaxLifetime(time.Duration(bounds.ConnMaxLifetime))
 	return db, nil
 }
+
+// savePointer is what gorm asks of its drivers.
+type savePointer interface {
+	gorm.Dialector
+	gorm.SavePointerDialectorInterface
+}
+
+// quiet leaves the values of statements out of logs. The option of gorm's logger does not where
+// gorm reads the rows.
+type quiet struct{ savePointer }
+
+// Explain implements gorm.Dialector.
+func (quiet) Explain(text string, _ ...any) string { return text }
 
 // setPool keeps all connections when they fall idle; Trim closes those that are too many.
 func setPool(pool *sql.DB, most int) {

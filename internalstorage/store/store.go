@@ -7,14 +7,13 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"gorm.io/gorm"
-	"gorm.io/gorm/logger"
 
 	"clusterpedia.io/internalstorage/config"
 	"clusterpedia.io/internalstorage/dialect"
@@ -31,6 +30,8 @@ type Store struct {
 	current atomic.Pointer[dialect.Dialect]
 	// reader and writer may be the same.
 	reader, writer *gorm.DB
+	// logFile is where statements are logged to; nil unless that is a file of its own.
+	logFile io.Closer
 	// shared is called before the first write.
 	shared   sync.Once
 	database string
@@ -102,12 +103,16 @@ func open(ctx context.Context, settings storage.Settings) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	reader, writer, err := d.Open(c, gormConfig(c, settings.Logger))
+	statements, logFile, err := openLog(c, settings.Logger)
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", d.Name(), err)
+		return nil, err
+	}
+	reader, writer, err := d.Open(c, &gorm.Config{SkipDefaultTransaction: true, Logger: statements})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("connect to %s: %w", d.Name(), err), closeLog(logFile))
 	}
 	s := &Store{
-		reader: reader, writer: writer, database: string(c.Database), metrics: !c.Metrics.Disable,
+		reader: reader, writer: writer, logFile: logFile, database: string(c.Database), metrics: !c.Metrics.Disable,
 		packer: packed.New(), writesLean: c.Mode == config.Lean,
 		raw: sqlquery.Raw{Any: settings.Gates[gateRaw], Parameterized: settings.Gates[gateParameterized]}, log: settings.Logger,
 	}
@@ -193,26 +198,6 @@ func (s *Store) look(ctx context.Context) error {
 	d = d.On(have)
 	s.current.Store(&d)
 	return nil
-}
-
-// slowStatement is when a statement is logged as slow, by default.
-const slowStatement = 200 * time.Millisecond
-
-// gormConfig logs statements, never their values, to the host's log.
-func gormConfig(c *config.Config, log *slog.Logger) *gorm.Config {
-	options := &gorm.Config{SkipDefaultTransaction: true, Logger: logger.Discard}
-	if c.Log == nil || log == nil {
-		return options
-	}
-	level := map[string]logger.LogLevel{"silent": logger.Silent, "error": logger.Error, "": logger.Warn, "warn": logger.Warn, "info": logger.Info}[strings.ToLower(c.Log.Level)]
-	slow := time.Duration(c.Log.SlowThreshold)
-	if slow == 0 {
-		slow = slowStatement
-	}
-	options.Logger = logger.NewSlogLogger(log, logger.Config{
-		LogLevel: level, SlowThreshold: slow, IgnoreRecordNotFoundError: c.Log.IgnoreRecordNotFoundError, ParameterizedQueries: true,
-	})
-	return options
 }
 
 // fail says what an error of the database means for the caller.
@@ -339,5 +324,5 @@ func (s *Store) Close(context.Context) error {
 			errs = append(errs, err)
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, closeLog(s.logFile))...)
 }
