@@ -249,3 +249,21 @@ func TestWithin(t *testing.T) {
 		}))
 	}
 }
+
+// What is logged of an error quotes no value.
+func TestValueless(t *testing.T) {
+	t.Parallel()
+	for want, err := range map[string]error{
+		"ERROR: the database refuses a value (SQLSTATE 22P02)":      &pgconn.PgError{Severity: "ERROR", Code: "22P02", Message: `invalid input syntax for type bigint: "secret"`},
+		"ERROR: the database refuses a value (SQLSTATE 23505)":      fmt.Errorf("apply: %w", &pgconn.PgError{Severity: "ERROR", Code: "23505", Message: "secret"}),
+		`ERROR: column "a" does not exist (SQLSTATE 42703)`:         &pgconn.PgError{Severity: "ERROR", Code: "42703", Message: `column "a" does not exist`},
+		"the database refuses a value (error 1062, SQLSTATE 23000)": &mysqldriver.MySQLError{Number: 1062, SQLState: [5]byte([]byte("23000")), Message: "Duplicate entry 'secret' for key 'x'"},
+		"the database refuses a value (error 1366, SQLSTATE HY000)": &mysqldriver.MySQLError{Number: 1366, SQLState: [5]byte([]byte("HY000")), Message: "Incorrect string value: 'secret' for column 'x'"},
+		"the database refuses a value (error 1064, SQLSTATE 42000)": &mysqldriver.MySQLError{Number: 1064, SQLState: [5]byte([]byte("42000")), Message: "syntax error near 'secret'"},
+		"Error 1054 (42S22): Unknown column 'a'":                    &mysqldriver.MySQLError{Number: 1054, SQLState: [5]byte([]byte("42S22")), Message: "Unknown column 'a'"},
+		driver.ErrBadConn.Error():                                   driver.ErrBadConn,
+	} {
+		require.EqualError(t, dialect.Valueless(err), want)
+	}
+	require.NoError(t, dialect.Valueless(nil))
+}

@@ -9,7 +9,11 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"syscall"
+
+	mysqldriver "github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // errTooLong ends the context of a query.
@@ -43,4 +47,28 @@ func classifyCommon(err error) Class {
 		return Transient
 	}
 	return Permanent
+}
+
+// Valueless returns an error that can be logged: the texts of those that databases have about data
+// quote the data, so of them only the code is left.
+func Valueless(err error) error {
+	var p *pgconn.PgError
+	if errors.As(err, &p) && dataError(p.Code) {
+		return fmt.Errorf("%s: the database refuses a value (SQLSTATE %s)", p.Severity, p.Code)
+	}
+	var m *mysqldriver.MySQLError
+	if errors.As(err, &m) && (dataError(string(m.SQLState[:])) || slices.Contains(quoting(), m.Number)) {
+		return fmt.Errorf("the database refuses a value (error %d, SQLSTATE %s)", m.Number, m.SQLState[:])
+	}
+	return err
+}
+
+// quoting are errors of MySQL that quote values and have a SQLSTATE that does not tell: a statement
+// that cannot be parsed, which has its values in it if the driver put them there; a text that is
+// not of its character set; and what is wrong with a document.
+func quoting() []uint16 { return []uint16{1064, 1366, 3140, 3141, 3143} }
+
+// dataError says that a SQLSTATE is about data, or about constraints on it.
+func dataError(state string) bool {
+	return len(state) == 5 && (state[:2] == "22" || state[:2] == "23")
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"gorm.io/gorm/logger"
 
 	"clusterpedia.io/internalstorage/config"
+	"clusterpedia.io/internalstorage/dialect"
 )
 
 // slowStatement is when a statement is logged as slow, by default.
@@ -42,9 +44,27 @@ func openLog(c *config.Config, host *slog.Logger) (statements logger.Interface, 
 	if slow == 0 {
 		slow = slowStatement
 	}
-	return logger.NewSlogLogger(to, logger.Config{
-		LogLevel: level, SlowThreshold: slow, IgnoreRecordNotFoundError: c.Log.IgnoreRecordNotFoundError, ParameterizedQueries: true,
-	}), file, nil
+	return valueless{logger.NewSlogLogger(to, logger.Config{
+		LogLevel: level, SlowThreshold: slow, IgnoreRecordNotFoundError: c.Log.IgnoreRecordNotFoundError,
+	})}, file, nil
+}
+
+// valueless leaves out of errors the values that they quote.
+type valueless struct{ logger.Interface }
+
+// LogMode implements logger.Interface.
+func (l valueless) LogMode(level logger.LogLevel) logger.Interface {
+	return valueless{l.Interface.LogMode(level)}
+}
+
+// Trace implements logger.Interface.
+func (l valueless) Trace(ctx context.Context, begin time.Time, statement func() (string, int64), err error) {
+	l.Interface.Trace(ctx, begin, statement, dialect.Valueless(err))
+}
+
+// ParamsFilter implements gorm.ParamsFilter.
+func (valueless) ParamsFilter(_ context.Context, statement string, _ ...any) (string, []any) {
+	return statement, nil
 }
 
 // writable makes a file unless it is there.

@@ -66,6 +66,9 @@ func TestLogSecrets(t *testing.T) {
 				}
 				_, err = st.List(t.Context(), &query.Query{Params: map[string][]string{"whereSQLStatement": {"no_such_column = ?"}, "whereSQLParam": {secret}}}, func(*storage.Object) error { return nil })
 				require.Error(t, err)
+				broken := *o
+				broken.JSON = []byte(`{"metadata": ` + secret)
+				require.Error(t, st.Apply(t.Context(), w, []storage.Change{{Put: &broken}}))
 				canceled, cancel := context.WithCancel(t.Context())
 				cancel()
 				require.Error(t, st.Apply(canceled, w, []storage.Change{{Put: o}}))
