@@ -97,7 +97,7 @@ type Postgres struct {
 type Log struct {
 	Stdout bool   `json:"stdout"`
 	Level  string `json:"level"`
-	// Colorful is of no use: no log here has colours.
+	// Colorful is of no use: no log here is in color.
 	Colorful                  bool `json:"colorful"`
 	IgnoreRecordNotFoundError bool `json:"ignoreRecordNotFoundError"`
 	// SlowThreshold is from when on a statement is slow; 0 means 200 ms.

@@ -44,8 +44,10 @@ func TestKeys(t *testing.T) {
 		},
 		Postgres: Postgres{RecoverableErrCodes: []string{"57P02"}, FieldIndex: true},
 		Params:   map[string]Text{"charset": "utf8mb4", "n": "1"},
-		Log: &Log{Stdout: true, Level: "Info", Colorful: true, IgnoreRecordNotFoundError: true, SlowThreshold: second,
-			Logger: &LogFile{Filename: "f", MaxSize: 1, MaxAge: 2, MaxBackups: 3, LocalTime: true, Compress: true}},
+		Log: &Log{
+			Stdout: true, Level: "Info", Colorful: true, IgnoreRecordNotFoundError: true, SlowThreshold: second,
+			Logger: &LogFile{Filename: "f", MaxSize: 1, MaxAge: 2, MaxBackups: 3, LocalTime: true, Compress: true},
+		},
 		Metrics:     Metrics{Disable: true, DBStatsRefreshInterval: 15 * second},
 		AutoMigrate: &no, QueryTimeout: &timeout, OrderIndexes: []string{"uid"}, Strict: &yes,
 	}, c)

@@ -27,7 +27,7 @@ func postgresConfig(c *config.Config) (*pgx.ConnConfig, error) {
 	if err != nil {
 		return nil, postgresError(c, err)
 	}
-	if c.Password != "" && !(c.DSN != "" && hasPassword(c.DSN)) {
+	if c.Password != "" && (c.DSN == "" || !hasPassword(c.DSN)) {
 		native.Password = string(c.Password)
 	}
 	return native, nil

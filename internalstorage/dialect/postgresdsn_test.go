@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -36,7 +37,7 @@ func TestPostgresKeys(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []any{"db.example.com", uint16(5433), "reader", "123", "shelf"}, []any{c.Host, c.Port, c.User, c.Password, c.Database})
 	require.Nil(t, c.TLSConfig)
-	require.EqualValues(t, 7, c.ConnectTimeout.Seconds())
+	require.Equal(t, 7*time.Second, c.ConnectTimeout)
 	require.Equal(t, map[string]string{"application_name": "c", "TimeZone": "Asia/Shanghai"}, c.RuntimeParams)
 
 	for _, value := range hostile() {

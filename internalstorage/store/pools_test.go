@@ -20,16 +20,16 @@ import (
 )
 
 // metrics returns the values of all metrics.
-func metrics(t *testing.T, st storage.Storage, database string) map[string]float64 {
+func metrics(t *testing.T, st storage.Storage, database string) map[string]int {
 	t.Helper()
 	var text bytes.Buffer
 	require.NoError(t, st.(storage.MetricsWriter).WriteMetrics(&text))
-	values := map[string]float64{}
+	values := map[string]int{}
 	for _, line := range regexp.MustCompile(`(?m)^storage_dbstats_(\w+)\{db_name="([^"]*)"\} (\S+)$`).FindAllStringSubmatch(text.String(), -1) {
 		value, err := strconv.ParseFloat(line[3], 64)
 		require.NoError(t, err)
 		require.Equal(t, database, line[2])
-		values[line[1]] = value
+		values[line[1]] = int(value)
 		require.Contains(t, text.String(), "# TYPE storage_dbstats_"+line[1]+" gauge\n")
 	}
 	require.Len(t, values, 9)
@@ -50,7 +50,7 @@ func TestConnections(t *testing.T) {
 		return [2]int{reader.Stats().MaxOpenConnections, writer.Stats().MaxOpenConnections}
 	}
 	require.Equal(t, [2]int{6, 2}, pools(), "of a program that only reads")
-	require.EqualValues(t, most, metrics(t, st, "")["max_open_connections"])
+	require.Equal(t, most, metrics(t, st, "")["max_open_connections"])
 	require.NoError(t, st.Apply(t.Context(), storage.Writer{Cluster: "c"}, nil))
 	require.NoError(t, st.Apply(t.Context(), storage.Writer{Cluster: "c"}, []storage.Change{{Put: podOf("c", 0)}}))
 	require.Equal(t, [2]int{2, 6}, pools(), "of a program that writes")
@@ -88,10 +88,10 @@ func TestConnections(t *testing.T) {
 	group.Wait()
 	require.LessOrEqual(t, seen, most)
 	require.Greater(t, seen, most/2)
-	require.EqualValues(t, most, values["max_open_connections"])
-	require.Greater(t, values["open_connections"], 6.0, "those who read and those who write")
-	require.Greater(t, values["wait_count"], 0.0)
-	require.Greater(t, values["wait_duration"], 1e6, "nanoseconds")
+	require.Equal(t, most, values["max_open_connections"])
+	require.Greater(t, values["open_connections"], 6, "those who read and those who write")
+	require.Positive(t, values["wait_count"])
+	require.Greater(t, values["wait_duration"], int(time.Millisecond), "nanoseconds")
 }
 
 // podOf returns a pod of a cluster.
@@ -139,7 +139,7 @@ func TestMetrics(t *testing.T) {
 		used = append(used, conn)
 	}
 	values := metrics(t, st, "shelf")
-	require.Equal(t, []float64{4, 3}, []float64{values["max_open_connections"], values["in_use"]})
+	require.Equal(t, []int{4, 3}, []int{values["max_open_connections"], values["in_use"]})
 	require.Equal(t, values["open_connections"], values["in_use"]+values["idle"])
 	require.Zero(t, values["wait_count"])
 	waited := make(chan error, 1)
@@ -150,9 +150,9 @@ func TestMetrics(t *testing.T) {
 	}
 	require.NoError(t, <-waited)
 	values = metrics(t, st, "shelf")
-	require.Greater(t, values["wait_duration"], 0.0)
+	require.Positive(t, values["wait_duration"])
 	require.Zero(t, values["in_use"])
-	require.GreaterOrEqual(t, values["idle"], 3.0)
+	require.GreaterOrEqual(t, values["idle"], 3)
 
 	config["metrics"] = map[string]any{"disable": true}
 	without := open(t, config)

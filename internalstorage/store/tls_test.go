@@ -113,13 +113,20 @@ func TestTLS(t *testing.T) {
 		fresh         func(testing.TB) map[string]any
 		tries         []try
 	}{
-		"PostgreSQL": {"TEST_POSTGRES_DIR", postgresTLS, func(t testing.TB) map[string]any { return postgresKeys(t, postgres(t)) }, []try{
-			{"", "", "127.0.0.1", "TLS"}, {"allow", "", "localhost", "plain"}, {"require", "", "127.0.0.1", "TLS"},
-		}},
-		"MariaDB": {"TEST_MYSQL_DIR", mariadbTLS, func(t testing.TB) map[string]any { return mysqlKeys(t, mysqlOn("TEST_MYSQL_DSN")(t), nil) }, []try{
-			{"", "", "localhost", "plain"}, {"false", "", "localhost", "plain"}, {"allow", "", "127.0.0.1", "TLS"}, {"skip-verify", "", "127.0.0.1", "TLS"},
-			{"require", "", "localhost", unknown},
-		}},
+		"PostgreSQL": {
+			"TEST_POSTGRES_DIR", postgresTLS, func(t testing.TB) map[string]any { return postgresKeys(t, postgres(t)) },
+			[]try{{"", "", "127.0.0.1", "TLS"}, {"allow", "", "localhost", "plain"}, {"require", "", "127.0.0.1", "TLS"}},
+		},
+		"MariaDB": {
+			"TEST_MYSQL_DIR", mariadbTLS, func(t testing.TB) map[string]any { return mysqlKeys(t, mysqlOn("TEST_MYSQL_DSN")(t), nil) },
+			[]try{
+				{"", "", "localhost", "plain"},
+				{"false", "", "localhost", "plain"},
+				{"allow", "", "127.0.0.1", "TLS"},
+				{"skip-verify", "", "127.0.0.1", "TLS"},
+				{"require", "", "localhost", unknown},
+			},
+		},
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
