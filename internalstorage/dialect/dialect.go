@@ -296,6 +296,14 @@ type savePointer interface {
 // gorm reads the rows.
 type quiet struct{ savePointer }
 
+// Apply implements what gorm asks of a dialector that changes its configuration.
+func (q quiet) Apply(c *gorm.Config) error {
+	if d, ok := q.savePointer.(interface{ Apply(c *gorm.Config) error }); ok {
+		return d.Apply(c)
+	}
+	return nil
+}
+
 // Explain implements gorm.Dialector.
 func (quiet) Explain(text string, _ ...any) string { return text }
 

@@ -160,6 +160,12 @@ func setMySQLOptions(m *mysqldriver.Config, o config.MySQL) {
 
 // setMySQLTLS knows the modes of PostgreSQL, and those of the driver.
 func setMySQLTLS(m *mysqldriver.Config, c *config.Config) error {
+	switch {
+	case c.SSLMode != "": // goes before what params may say
+		m.TLS, m.TLSConfig, m.AllowFallbackToPlaintext = nil, "", false
+	case m.TLS != nil:
+		m.TLS.ServerName = "" // the driver took it from its default address, and sets it anew
+	}
 	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: string(c.Host)}
 	switch c.SSLMode {
 	case "", "disable", "false":

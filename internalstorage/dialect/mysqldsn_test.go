@@ -81,6 +81,31 @@ func TestMySQLNetwork(t *testing.T) {
 	}
 }
 
+// TestMySQLParamTLS has sslMode go before what params say of TLS.
+func TestMySQLParamTLS(t *testing.T) {
+	t.Parallel()
+	for _, x := range []struct {
+		mode, param    string
+		tls, fallsBack bool
+		name           string
+	}{
+		{"", "true", true, false, ""}, // the driver takes it from the address
+		{"", "preferred", true, true, ""},
+		{"", "false", false, false, ""},
+		{"disable", "true", false, false, ""},
+		{"verify-full", "preferred", true, false, "db"},
+	} {
+		m, err := mysqlConfig(readConfig(t, map[string]any{"type": "mysql", "host": "db", "database": "d", "sslMode": x.mode, "params": map[string]any{"tls": x.param}}))
+		require.NoError(t, err)
+		require.Equal(t, x.fallsBack, m.AllowFallbackToPlaintext, x)
+		require.Equal(t, x.tls, m.TLS != nil, x)
+		require.Equal(t, x.mode != "", m.TLSConfig == "", x)
+		if x.tls {
+			require.Equal(t, x.name, m.TLS.ServerName)
+		}
+	}
+}
+
 func TestMySQLDSN(t *testing.T) {
 	t.Parallel()
 	c := map[string]any{
