@@ -270,7 +270,8 @@ func (s *Scanner) finish(o *object.Object) error {
 // readDocument joins what stands apart in a row.
 func (s *Scanner) readDocument(o *object.Object) (err error) {
 	first, rest := s.texts[head], s.texts[raw]
-	if whole := s.texts[document]; whole != nil {
+	// No document is null, but go-mysql-server has that for NULL.
+	if whole := s.texts[document]; whole != nil && string(whole) != "null" {
 		first, rest = nil, whole
 	}
 	switch {
