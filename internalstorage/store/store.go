@@ -223,7 +223,7 @@ func (s *Store) failQuery(ctx context.Context, doing string, err error) error {
 	if err == nil || ctx.Err() != nil || s.dialect().Classify(err) != dialect.TooLong {
 		return failed
 	}
-	s.log.Warn("A query was ended, for it took longer than queryTimeout", "err", err)
+	s.log.Warn("A query was ended, for it took longer than queryTimeout", "err", dialect.Valueless(err))
 	return errors.Join(context.DeadlineExceeded, failed)
 }
 
