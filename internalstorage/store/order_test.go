@@ -60,9 +60,9 @@ func TestOrderColumns(t *testing.T) {
 	require.Equal(t, []string{
 		"ALTER TABLE resources ADD COLUMN order_resource_version bigint GENERATED ALWAYS AS (CASE WHEN LENGTH(resource_version) BETWEEN 1 AND 18 " +
 			"AND CONVERT(CAST(resource_version AS BINARY) USING latin1) NOT REGEXP _latin1'[^0-9]' THEN CAST(CONVERT(CAST(resource_version AS BINARY) USING latin1) AS SIGNED) ELSE 0 END) STORED, LOCK=NONE",
-		"CREATE INDEX idx_order_resource_version ON resources (`group`, version, resource, order_resource_version, cluster, namespace, name)",
+		"CREATE INDEX idx_order_resource_version ON resources (`group`, version, resource, order_resource_version, cluster, namespace, name) LOCK=NONE",
 		"ALTER TABLE resources ADD COLUMN order_deleted_at datetime(3) GENERATED ALWAYS AS (COALESCE(deleted_at, TIMESTAMP'0001-01-01 00:00:00.002')) STORED, LOCK=NONE",
-		"CREATE INDEX idx_order_deleted_at ON resources (`group`, version, resource, order_deleted_at DESC, cluster, namespace, name)",
+		"CREATE INDEX idx_order_deleted_at ON resources (`group`, version, resource, order_deleted_at DESC, cluster, namespace, name) LOCK=NONE",
 	}, statements)
 	// A server that would hold up writers refuses, and lists are sorted as before.
 	require.NoError(t, unchanged(t, old).Migrate(t.Context(), nil))
