@@ -43,7 +43,7 @@ func elsewhere() map[int][2]string {
 		216: {storagetest + "get.go", `"a deleted object is gone"`},
 		217: {here + "writes_test.go", "func TestDeletionTime("},
 		219: {storagetest + "versions.go", `"content and order"`},
-		220: {"internalstorage/dialect/classify_test.go", "func TestClassify("},
+		220: {"internalstorage/dialect/classify_test.go", "func TestClassifyMySQL("},
 	}
 }
 
