@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -44,7 +45,14 @@ func storageStopped(t *testing.T, m *member, e engine) {
 	t.Cleanup(func() { require.NoError(t, server.Stop()) })
 	s := newStage(t, m, scene{engine: e, server: server})
 	for name, stop := range map[string]func() error{"stopped": server.Stop, "killed": func() error { return server.Process().Kill() }} {
-		pause(t, 2*time.Second)
+		// A manager that has failed often waits for long before it tries again.
+		mark := s.tally(s.begun).last
+		eventually(t, syncLimit, func() error {
+			if s.tally(s.begun).last == mark {
+				return errors.New("nothing is written")
+			}
+			return nil
+		})
 		before := s.said(cannotWrite)
 		require.NoError(t, stop())
 		down := time.Now()
