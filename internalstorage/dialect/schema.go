@@ -180,7 +180,7 @@ func (p postgres) Online(have Schema) []Step {
 	var steps []Step
 	indexes := [][2]string{
 		{"idx_uid", "USING hash (uid)"},
-		{"idx_labels", "USING gin (" + labelsOf + " jsonb_path_ops)" + pendingLimit(256)},
+		{"idx_labels", "USING gin (" + labelsOf + " jsonb_path_ops)" + pendingLimit(512)},
 		{"idx_owner_uid", "(owner_uid, cluster) WHERE owner_uid <> ''"},
 		{"idx_created_at", "(created_at)"},
 		{"idx_type_newest", `("group", version, resource, created_at DESC, cluster COLLATE "C") WHERE ` + everCreated},
@@ -217,7 +217,7 @@ func (p postgres) Online(have Schema) []Step {
 	if !have.Indexes["idx_name_trigrams"] {
 		steps = append(steps, Step{Optional: true, Summary: "index parts of names, by the extension pg_trgm", Statements: []string{
 			"CREATE EXTENSION IF NOT EXISTS pg_trgm",
-			"CREATE INDEX CONCURRENTLY idx_name_trigrams ON resources USING gin (name gin_trgm_ops)" + pendingLimit(1024),
+			"CREATE INDEX CONCURRENTLY idx_name_trigrams ON resources USING gin (name gin_trgm_ops)" + pendingLimit(2048),
 		}})
 	}
 	var changes []string
