@@ -124,7 +124,7 @@ fuzz: packages ## Fuzz what reads the texts of users, each test for FUZZ_TIME (1
 PROFILE ?= small
 
 .PHONY: bench
-bench: all packages bench-sync bench-tool ## Measure what the built apiserver costs (PROFILE: small, pods, million), and write docs/benchmarks.md.
+bench: all packages bench-storage bench-sync bench-tool ## Measure what the built apiserver costs (PROFILE: small, pods, million), and write docs/benchmarks.md.
 	@exec $(BIN)/tools/bench --repository $(CURDIR) --profile $(PROFILE) $(BENCH_ARGS)
 
 .PHONY: bench-tool

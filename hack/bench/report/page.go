@@ -22,12 +22,12 @@ const head = "# Benchmarks\n" + `
 This page is written by ` + "`make bench`" + `, from ` + "`docs/benchmarks/*.json`" + `.
 
 ` + "```sh" + `
-make bench                    # profile small: 2 clusters, 1,000 pods each; about 2 minutes
+make bench                    # the storage layers and the manager alone, then profile small: 2 clusters, 1,000 pods each; about 6 minutes
 make bench PROFILE=pods       # 2 clusters, 10,000 pods each
 make bench PROFILE=million    # 1,000,000 objects of seven kinds in 50 clusters
 make bench BENCH_ARGS='--engine mariadb'   # or sqlite: the same, on another database
-make bench-storage            # the storage layers alone, through their contract
-make bench-sync               # the manager alone: section Synchronization
+make bench-storage            # only the storage layers, through their contract
+make bench-sync               # only the manager: section Synchronization
 ` + "```" + `
 
 Everything is real but the member clusters: the built ` + "`apiserver`" + ` with the built plugin behind TLS and HTTP/2, its
