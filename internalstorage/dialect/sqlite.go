@@ -87,15 +87,18 @@ func (sqlite) Open(c *config.Config, options *gorm.Config) (reader, writer *gorm
 
 func (sqlite) KeyType() string { return `text` }
 
+// headTrigger has head and cells taken for out of date: whoever changes a document alone knows of
+// neither, be it at the same version.
+const headTrigger = "CREATE TRIGGER IF NOT EXISTS resources_head AFTER UPDATE OF object ON resources " +
+	"WHEN NEW.object IS NOT OLD.object AND NEW.head IS OLD.head AND NEW.cells IS OLD.cells " +
+	"BEGIN UPDATE resources SET raw_rv = NULL WHERE id = NEW.id; END"
+
 // headSteps returns what makes the columns by which tables and lists of metadata need no
-// documents, and the trigger behind which head and cells are taken for out of date: whoever
-// changes a document alone knows of neither, be it at the same version.
+// documents, and their trigger.
 func headSteps(have Schema) []string {
 	statements := addColumns(have, [][2]string{{"raw_rv", "text"}, {"cells", "blob"}, {"head", "blob"}})
 	if !have.Triggers["resources_head"] {
-		statements = append(statements, "CREATE TRIGGER IF NOT EXISTS resources_head AFTER UPDATE OF object ON resources "+
-			"WHEN NEW.object IS NOT OLD.object AND NEW.head IS OLD.head AND NEW.cells IS OLD.cells "+
-			"BEGIN UPDATE resources SET raw_rv = NULL WHERE id = NEW.id; END")
+		statements = append(statements, headTrigger)
 	}
 	return statements
 }
@@ -104,7 +107,7 @@ func headSteps(have Schema) []string {
 // is wanted, page by page: all that lists need beside documents and Events stands before them.
 // gorm, by which v0.9 looks at the table when it starts, takes tabs in it for quotes.
 func (sqlite) Tables() []string {
-	table := []string{
+	return []string{
 		`CREATE TABLE resources (id integer PRIMARY KEY AUTOINCREMENT, ` +
 			`"group" text NOT NULL, version text NOT NULL, resource text NOT NULL, kind text NOT NULL, ` +
 			`cluster text NOT NULL, namespace text NOT NULL, name text NOT NULL, ` +
@@ -116,8 +119,8 @@ func (sqlite) Tables() []string {
 		`CREATE INDEX idx_group_version_resource_namespace_name ON resources ("group", version, resource, namespace, name)`,
 		`CREATE INDEX idx_group_version_resource_name ON resources ("group", version, resource, name)`,
 		`CREATE INDEX idx_cluster ON resources (cluster)`,
+		headTrigger,
 	}
-	return append(table, headSteps(Schema{Columns: map[string]string{"raw_rv": "text", "cells": "blob", "head": "blob"}})...)
 }
 
 func (sqlite) Adopt(have Schema) []string {
