@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"clusterpedia.io/internalstorage/config"
 )
 
 func TestMySQLKeys(t *testing.T) {
@@ -35,15 +37,13 @@ func TestMySQLKeys(t *testing.T) {
 	require.Nil(t, m.TLS)
 
 	for _, value := range hostile() {
-		for _, key := range []string{"user", "password", "database"} {
-			hostile := maps.Clone(keys)
-			hostile[key] = value
-			m, err := mysqlConfig(readConfig(t, hostile))
-			require.NoError(t, err)
-			want := map[string]string{"user": "reader", "password": "123", "database": "shelf"}
-			want[key] = value
-			require.Equal(t, want, map[string]string{"user": m.User, "password": m.Passwd, "database": m.DBName})
-		}
+		takenAsItIs(t, keys, value, func(c *config.Config) (user, password, database string, err error) {
+			m, err := mysqlConfig(c)
+			if err != nil {
+				return "", "", "", err
+			}
+			return m.User, m.Passwd, m.DBName, nil
+		})
 		hostile := maps.Clone(keys)
 		hostile["params"] = map[string]any{"wait_timeout": "9", "sql_mode": value}
 		m, err := mysqlConfig(readConfig(t, hostile))

@@ -27,6 +27,21 @@ func hostile() []string {
 	return []string{`a b`, `it's`, `back\slash`, `\`, `' dbname='other`, `=`, `a&b=c`, `%41`, `p@ss/w:rd?#`, "tab\tline\n", `"`, `Ünïcode`, `timezone=Mars `}
 }
 
+// takenAsItIs has a value in each of the keys of a reader of a shelf, whose password is 123, reach
+// what the driver connects with.
+func takenAsItIs(t *testing.T, keys map[string]any, value string, connected func(*config.Config) (user, password, database string, err error)) {
+	t.Helper()
+	for _, key := range []string{"user", "password", "database"} {
+		hostile := maps.Clone(keys)
+		hostile[key] = value
+		user, password, database, err := connected(readConfig(t, hostile))
+		require.NoError(t, err)
+		want := map[string]string{"user": "reader", "password": "123", "database": "shelf"}
+		want[key] = value
+		require.Equal(t, want, map[string]string{"user": user, "password": password, "database": database})
+	}
+}
+
 func TestPostgresKeys(t *testing.T) {
 	t.Parallel()
 	keys := map[string]any{
@@ -41,15 +56,13 @@ func TestPostgresKeys(t *testing.T) {
 	require.Equal(t, map[string]string{"application_name": "c", "TimeZone": "Asia/Shanghai"}, c.RuntimeParams)
 
 	for _, value := range hostile() {
-		for _, key := range []string{"user", "password", "database"} {
-			hostile := maps.Clone(keys)
-			hostile[key] = value
-			c, err := postgresConfig(readConfig(t, hostile))
-			require.NoError(t, err)
-			want := map[string]string{"user": "reader", "password": "123", "database": "shelf"}
-			want[key] = value
-			require.Equal(t, want, map[string]string{"user": c.User, "password": c.Password, "database": c.Database})
-		}
+		takenAsItIs(t, keys, value, func(c *config.Config) (user, password, database string, err error) {
+			p, err := postgresConfig(c)
+			if err != nil {
+				return "", "", "", err
+			}
+			return p.User, p.Password, p.Database, nil
+		})
 		hostile := maps.Clone(keys)
 		hostile["params"] = map[string]any{"application_name": value}
 		c, err := postgresConfig(readConfig(t, hostile))
